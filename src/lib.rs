@@ -1,1 +1,3 @@
 //! The operator: see `docs/architecture.md`.
+
+pub mod crd;

@@ -1,0 +1,96 @@
+//! `spec.database`: where the data are.
+
+use crate::crd::{
+    SecretKeyRef, SecretText, Word, null_as_empty,
+    schema::{QUANTITY, embedded},
+    shared::{AutoGrow, CredentialRotation, DatabaseTls, DatabaseUpgrade, ManagedEngine},
+    word::words,
+};
+use k8s_openapi::{
+    api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
+use std::collections::BTreeMap;
+
+words! {
+    /// Where the database is.
+    DatabaseMode {
+        /// We run one.
+        Managed = "managed",
+        /// Somebody else runs it.
+        External = "external",
+        /// Inside the server's pod.
+        Embedded = "embedded",
+    }
+}
+
+/// The database of the server.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Database {
+    /// `managed`: the operator runs PostgreSQL. `external`: you do. `embedded`: the server runs its own on the data
+    /// volume, for one replica. Default `managed`. A later change moves no data; changed back, the old data are there
+    /// again.
+    pub mode: Option<Word<DatabaseMode>>,
+    /// Connection URL of an external database, `postgres://…`. It stands here in clear text: prefer
+    /// externalURLSecretRef.
+    #[serde(rename = "externalURL")]
+    #[schemars(length(max = 2048))]
+    pub external_url: Option<SecretText>,
+    /// Secret with the connection URL of an external database. Wins over externalURL. The role needs the right to
+    /// create extensions.
+    #[serde(rename = "externalURLSecretRef")]
+    pub external_url_secret_ref: Option<SecretKeyRef>,
+    /// Options of the database that the operator runs.
+    pub managed: Option<Box<DatabaseManaged>>,
+}
+
+/// The database that the operator runs.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseManaged {
+    /// Image with PostgreSQL. Default `postgres:17-alpine`, or `postgres:<version>-alpine`.
+    #[schemars(length(max = 512))]
+    pub image: Option<String>,
+    /// Size of the volume. It can grow, never shrink. Default `10Gi`.
+    #[schemars(regex(pattern = QUANTITY))]
+    pub storage_size: Option<Quantity>,
+    /// StorageClass of the volume. Default: the cluster's default class. Cannot be changed.
+    #[schemars(length(max = 253))]
+    pub storage_class: Option<String>,
+    /// Use this claim instead of making one.
+    #[schemars(length(max = 253))]
+    pub existing_claim: Option<String>,
+    /// CPU and memory of PostgreSQL. Default: requests 250m and 256Mi, limits 1 and 1Gi.
+    #[schemars(schema_with = "embedded::<ResourceRequirements>")]
+    pub resources: Option<Box<ResourceRequirements>>,
+    /// `Managed`: one PostgreSQL pod. `CloudNativePG`: a highly available cluster of that operator, which must be
+    /// installed. Default `Managed`. Cannot be changed.
+    pub engine: Option<Word<ManagedEngine>>,
+    /// Number of PostgreSQL instances, for CloudNativePG. Default 3.
+    #[schemars(range(min = 1, max = 9))]
+    pub instances: Option<i32>,
+    /// Major version of PostgreSQL. Default 17, or what the existing data are.
+    #[schemars(range(min = 15, max = 18))]
+    pub version: Option<i32>,
+    /// Grow the volume before it is full. Off by default; a full volume is always rescued.
+    pub auto_grow: Option<AutoGrow>,
+    /// Encryption of the server's connections to the database.
+    pub tls: Option<DatabaseTls>,
+    /// Regular change of the database password. Off by default.
+    pub rotation: Option<CredentialRotation>,
+    /// PostgreSQL settings, name to value. Names outside the supported list are refused and reported.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_as_empty"
+    )]
+    #[schemars(extend("maxProperties" = 64))]
+    pub parameters: BTreeMap<String, String>,
+    /// Upgrade to another major version.
+    pub upgrade: Option<DatabaseUpgrade>,
+}
