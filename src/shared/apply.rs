@@ -1,0 +1,369 @@
+//! Makes objects what they should be, with the fewest writes: nothing is sent for an object whose fingerprint says that it is as wished.
+//!
+//! Must never take over an object of another owner, never write over one that it has not seen, and never delete by a cache that is not
+//! complete. An object is first written by a *create-only apply*: server-side apply with a resource version that no stored object can have,
+//! which the API server answers with a conflict if the name is taken.
+
+use super::api::{ApiError, ApiServer};
+use super::cache::{Cache, Key, Seen, View};
+use super::names;
+use super::wish::{Kind, Wish};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What an object could not become what it should be for.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The API server, see there.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The name is taken by an object of somebody else.
+    #[error(
+        "{kind} \"{name}\" exists and belongs to {owner}; rename this resource or remove that object"
+    )]
+    NotOurs {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Whose it is.
+        owner: String,
+    },
+    /// An object of that name is still being deleted.
+    #[error("{kind} \"{name}\" is still being deleted")]
+    Terminating {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// A fault of ours.
+    #[error(transparent)]
+    Malformed(#[from] super::wish::Malformed),
+    /// A fault of ours: nobody may ask before the first list.
+    #[error("the cache of {0} is not complete")]
+    NotSynced(String),
+}
+
+impl ApplyError {
+    /// PascalCase, for conditions and metrics.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Api(e) => e.reason(),
+            Self::NotOurs { .. } => "NotOurs",
+            Self::Terminating { .. } => "Terminating",
+            Self::Malformed(_) => "InternalError",
+            Self::NotSynced(_) => "CacheNotSynced",
+        }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was not there.
+    Created,
+    /// It was there, and our wish is another one than before.
+    Patched,
+    /// Somebody else had changed what is ours.
+    Repaired,
+    /// It was as wished.
+    Unchanged,
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Patched => "patched",
+            Self::Repaired => "repaired",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// What the API server made of each of our wishes: (fingerprint of the wish, fingerprint of what was stored). 24 bytes per object.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<u64, (u64, u64)>>);
+
+impl Memory {
+    fn id(kind: &Kind, key: &Key) -> u64 {
+        let mut h = DefaultHasher::new();
+        (&kind.group, &kind.kind, key).hash(&mut h);
+        h.finish()
+    }
+    fn recall(&self, kind: &Kind, key: &Key) -> Option<(u64, u64)> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&Self::id(kind, key))
+            .copied()
+    }
+    fn keep(&self, kind: &Kind, key: &Key, wish: u64, stored: Option<u64>) {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match stored {
+            Some(stored) => map.insert(Self::id(kind, key), (wish, stored)),
+            None => map.remove(&Self::id(kind, key)),
+        };
+    }
+}
+
+/// Writes on behalf of one controller.
+pub struct Applier<'a> {
+    /// The door.
+    pub api: &'a ApiServer,
+    /// Shared by all passes.
+    pub memory: &'a Memory,
+    /// The controller's field manager.
+    pub manager: &'static str,
+}
+
+/// An object after its wish was fulfilled.
+#[derive(Debug)]
+pub struct Applied<V> {
+    /// What was done.
+    pub outcome: Outcome,
+    /// The object as it is now.
+    pub seen: Arc<Seen<V>>,
+}
+
+impl Applier<'_> {
+    /// Makes the object what `wish` says.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn ensure<V: View>(
+        &self,
+        cache: &Cache<V>,
+        wish: &Wish,
+    ) -> Result<Applied<V>, ApplyError> {
+        let span = tracing::info_span!(
+            "apply object", otel.name = format!("apply {}", wish.kind.kind), k8s.object.name = %wish.key.name, paperclip.result = tracing::field::Empty
+        );
+        let applied =
+            tracing::Instrument::instrument(self.ensure_inner(cache, wish), span.clone()).await?;
+        span.record("paperclip.result", applied.outcome.as_str());
+        if applied.outcome != Outcome::Unchanged {
+            tracing::debug!(kind = %wish.kind.kind, object = %wish.key, outcome = applied.outcome.as_str(), "applied");
+        }
+        Ok(applied)
+    }
+
+    async fn ensure_inner<V: View>(
+        &self,
+        cache: &Cache<V>,
+        wish: &Wish,
+    ) -> Result<Applied<V>, ApplyError> {
+        let kind = &wish.kind;
+        if !cache.synced() {
+            return Err(ApplyError::NotSynced(kind.kind.to_string()));
+        }
+        let owner = owner_uid(&wish.body);
+        let Some(seen) = cache.get(&wish.key) else {
+            return self.create(cache, wish, owner).await;
+        };
+        if let Some(other) = seen.controller.as_ref().filter(|c| Some(&*c.uid) != owner) {
+            return Err(not_ours(
+                wish,
+                &format!("{} \"{}\"", other.kind, other.name),
+            ));
+        }
+        if seen.deleting {
+            return Err(ApplyError::Terminating {
+                kind: kind.kind.to_string(),
+                name: wish.key.name.to_string(),
+            });
+        }
+        let memory = self.memory.recall(kind, &wish.key);
+        if seen.owned == Some(wish.hash)
+            || (seen.owned.is_some() && memory == seen.owned.map(|stored| (wish.hash, stored)))
+        {
+            return Ok(Applied {
+                outcome: Outcome::Unchanged,
+                seen,
+            });
+        }
+        let outcome = if memory.is_some_and(|(wished, _)| wished == wish.hash) {
+            Outcome::Repaired
+        } else {
+            Outcome::Patched
+        };
+        let mut body = self.with_trace(wish);
+        body["metadata"]["uid"] = json!(&*seen.uid);
+        Ok(Applied {
+            outcome,
+            seen: self.send(cache, wish, &body).await?,
+        })
+    }
+
+    async fn create<V: View>(
+        &self,
+        cache: &Cache<V>,
+        wish: &Wish,
+        owner: Option<&str>,
+    ) -> Result<Applied<V>, ApplyError> {
+        let mut body = self.with_trace(wish);
+        body["metadata"]["resourceVersion"] = json!("1");
+        match self.send(cache, wish, &body).await {
+            Ok(seen) => {
+                return Ok(Applied {
+                    outcome: Outcome::Created,
+                    seen,
+                });
+            }
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        // The name is taken by something that the cache does not hold: it lacks our label, or was made a moment ago.
+        let Some(live) = self
+            .api
+            .get(&wish.kind, &wish.key.namespace, &wish.key.name)
+            .await?
+        else {
+            return Err(ApplyError::Terminating {
+                kind: wish.kind.kind.to_string(),
+                name: wish.key.name.to_string(),
+            });
+        };
+        if live["metadata"]["deletionTimestamp"].is_string() {
+            return Err(ApplyError::Terminating {
+                kind: wish.kind.kind.to_string(),
+                name: wish.key.name.to_string(),
+            });
+        }
+        match claim(&live, wish, owner) {
+            Claim::Ours => {
+                body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+                Ok(Applied {
+                    outcome: Outcome::Repaired,
+                    seen: self.send(cache, wish, &body).await?,
+                })
+            }
+            Claim::Foreign(owner) => Err(not_ours(wish, &owner)),
+        }
+    }
+
+    async fn send<V: View>(
+        &self,
+        cache: &Cache<V>,
+        wish: &Wish,
+        body: &Value,
+    ) -> Result<Arc<Seen<V>>, ApiError> {
+        let stored = self
+            .api
+            .apply(
+                &wish.kind,
+                &wish.key.namespace,
+                &wish.key.name,
+                self.manager,
+                body,
+            )
+            .await?;
+        let seen = cache.wrote_as_owner(stored);
+        self.memory
+            .keep(&wish.kind, &wish.key, wish.hash, seen.owned);
+        Ok(seen)
+    }
+
+    /// Deletes the object if it is there and `owner_uid` controls it. True while it is still there.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn remove<V: View>(
+        &self,
+        cache: &Cache<V>,
+        kind: &Kind,
+        key: &Key,
+        owner_uid: &str,
+    ) -> Result<bool, ApplyError> {
+        if !cache.synced() {
+            return Err(ApplyError::NotSynced(kind.kind.to_string()));
+        }
+        let Some(seen) = cache.get(key) else {
+            return Ok(false);
+        };
+        if seen
+            .controller
+            .as_ref()
+            .is_none_or(|c| *c.uid != *owner_uid)
+        {
+            return Ok(false);
+        }
+        if !seen.deleting {
+            self.api
+                .delete(kind, &key.namespace, &key.name, &seen.uid, "Background")
+                .await?;
+            self.memory.keep(kind, key, 0, None);
+        }
+        Ok(true)
+    }
+
+    /// Only kinds of ours carry the trace: their controllers link to it.
+    fn with_trace(&self, wish: &Wish) -> Value {
+        let mut body = wish.body.clone();
+        if wish.kind.group == names::GROUP
+            && let Some(trace) = super::telemetry::traceparent()
+        {
+            body["metadata"]["annotations"][names::ANNOTATION_TRACEPARENT] = json!(trace);
+        }
+        body
+    }
+}
+
+/// Uid of the controlling owner that a body names.
+fn owner_uid(body: &Value) -> Option<&str> {
+    body["metadata"]["ownerReferences"]
+        .as_array()?
+        .iter()
+        .find(|r| r["controller"] == true)?["uid"]
+        .as_str()
+}
+
+enum Claim {
+    Ours,
+    Foreign(String),
+}
+
+/// Whether an object of the wished name may be taken. It may if the same owner controls it, or if nobody does and it carries the labels of
+/// this installation (data that outlived a deleted Instance), or would carry them but for the one that we list by.
+fn claim(live: &Value, wish: &Wish, owner: Option<&str>) -> Claim {
+    let controller = live["metadata"]["ownerReferences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|r| r["controller"] == true);
+    if let Some(controller) = controller {
+        return if controller["uid"].as_str() == owner {
+            Claim::Ours
+        } else {
+            Claim::Foreign(format!(
+                "{} \"{}\"",
+                controller["kind"].as_str().unwrap_or("?"),
+                controller["name"].as_str().unwrap_or("?")
+            ))
+        };
+    }
+    let (labels, wanted) = (
+        &live["metadata"]["labels"],
+        &wish.body["metadata"]["labels"],
+    );
+    let same = |label| labels[label].is_string() && labels[label] == wanted[label];
+    if same(names::LABEL_NAME) && same(names::LABEL_INSTANCE) {
+        return Claim::Ours;
+    }
+    let by = labels[names::LABEL_MANAGED_BY].as_str().map_or_else(
+        || "nobody that it names".to_owned(),
+        |by| format!("\"{}\"", super::conditions::clean(by)),
+    );
+    Claim::Foreign(by)
+}
+
+fn not_ours(wish: &Wish, owner: &str) -> ApplyError {
+    ApplyError::NotOurs {
+        kind: wish.kind.kind.to_string(),
+        name: wish.key.name.to_string(),
+        owner: owner.to_owned(),
+    }
+}

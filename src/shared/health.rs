@@ -1,0 +1,186 @@
+//! `/livez`, `/readyz`, `/healthz` and `/metrics`. Readiness is a list of named gates; the answer names those that are not open.
+
+use super::metrics::Metrics;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response, StatusCode};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Without a sign of life of the runtime for this long, the process is not alive.
+const STALE: Duration = Duration::from_secs(120);
+
+/// What must be open before the process is ready.
+#[derive(Default)]
+pub struct Gates {
+    closed: Mutex<BTreeMap<String, String>>,
+    last_beat: AtomicI64,
+}
+
+impl Gates {
+    /// None closed.
+    pub fn new() -> Arc<Self> {
+        let gates = Self::default();
+        gates.beat();
+        Arc::new(gates)
+    }
+
+    /// Closes `gate`; `why` is shown.
+    pub fn close(&self, gate: &str, why: impl Into<String>) {
+        self.closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(gate.to_owned(), why.into());
+    }
+
+    /// Opens `gate`.
+    pub fn open(&self, gate: &str) {
+        self.closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(gate);
+    }
+
+    /// The gates that are closed, with the reason.
+    pub fn closed(&self) -> BTreeMap<String, String> {
+        self.closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The runtime still turns.
+    pub fn beat(&self) {
+        self.last_beat
+            .store(jiff::Timestamp::now().as_second(), Ordering::Relaxed);
+    }
+
+    fn alive(&self) -> bool {
+        let age = jiff::Timestamp::now().as_second() - self.last_beat.load(Ordering::Relaxed);
+        age <= i64::try_from(STALE.as_secs()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Beats for as long as the runtime gives it time.
+pub async fn heart(gates: Arc<Gates>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        ticks.tick().await;
+        gates.beat();
+    }
+}
+
+/// Serves on `addr` until the process ends. With `metrics`, `/metrics` is answered, else only the health paths.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn serve(
+    addr: SocketAddr,
+    gates: Arc<Gates>,
+    metrics: Option<Arc<Metrics>>,
+) -> std::io::Result<()> {
+    let listener = TcpListener::bind(addr).await?;
+    tracing::info!(address = %listener.local_addr()?, metrics = metrics.is_some(), "listening");
+    loop {
+        let (stream, _) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or a peer that is gone already: neither is a reason to end.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (gates, metrics) = (gates.clone(), metrics.clone());
+        tokio::spawn(async move {
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let response = answer(request.uri().path(), &gates, metrics.as_deref());
+                async move { Ok::<_, std::convert::Infallible>(response) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(hyper_util::rt::TokioTimer::new())
+                .header_read_timeout(Duration::from_secs(10))
+                .serve_connection(hyper_util::rt::TokioIo::new(stream), service);
+            if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(60), connection).await
+            {
+                tracing::debug!(%error, "health connection");
+            }
+        });
+    }
+}
+
+fn answer(path: &str, gates: &Gates, metrics: Option<&Metrics>) -> Response<Full<Bytes>> {
+    let (status, body) = match (path, metrics) {
+        ("/livez" | "/healthz", _) if gates.alive() => (StatusCode::OK, "ok\n".to_owned()),
+        ("/livez" | "/healthz", _) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the runtime does not turn\n".to_owned(),
+        ),
+        ("/readyz", _) => {
+            let closed = gates.closed();
+            let status = if closed.is_empty() {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
+            let lines: String = closed
+                .iter()
+                .map(|(gate, why)| format!("{gate}: {why}\n"))
+                .collect();
+            (
+                status,
+                if closed.is_empty() {
+                    "ok\n".to_owned()
+                } else {
+                    lines
+                },
+            )
+        }
+        ("/metrics", Some(metrics)) => match metrics.text() {
+            Ok(text) => (StatusCode::OK, text),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        },
+        _ => (StatusCode::NOT_FOUND, "not found\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        hyper::header::CONTENT_TYPE,
+        hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+    );
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_names_the_gate_that_is_closed() {
+        let gates = Gates::new();
+        assert_eq!(answer("/readyz", &gates, None).status(), StatusCode::OK);
+        gates.close("informer Service", "no list yet");
+        assert_eq!(
+            answer("/readyz", &gates, None).status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        assert_eq!(gates.closed()["informer Service"], "no list yet");
+        gates.open("informer Service");
+        assert_eq!(answer("/readyz", &gates, None).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn a_runtime_that_stands_still_is_not_alive() {
+        let gates = Gates::new();
+        assert_eq!(answer("/livez", &gates, None).status(), StatusCode::OK);
+        gates.last_beat.fetch_sub(121, Ordering::Relaxed);
+        assert_eq!(
+            answer("/livez", &gates, None).status(),
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+    }
+}
