@@ -1,0 +1,290 @@
+//! The controllers, what they all see of the cluster, and how they are started. They never call each other: what one writes, the other
+//! sees through its cache.
+
+pub mod database;
+pub mod instance;
+
+use crate::crd::{Instance, PaperclipDatabase};
+use crate::shared::backoff::Failures;
+use crate::shared::cache::{Cache, View};
+use crate::shared::context::{Context, wakes_itself, wakes_labelled, wakes_owner};
+use crate::shared::controller::{Reconcile, Roll, Runner};
+use crate::shared::guarded::Guarded;
+use crate::shared::health::Gates;
+use crate::shared::informer::Informer;
+use crate::shared::metrics::Metrics;
+use crate::shared::names::manager;
+use crate::shared::supervise::Tasks;
+use crate::shared::triggers::Triggers;
+use crate::shared::views::{Bare, Claim, Job, Pod, Service, Workload};
+use crate::shared::wish::{Kind, Scoped};
+use k8s_openapi::api::{apps, batch, core, networking};
+use kube::{Client, Resource};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Child objects are watched by this label; our own kinds are watched whole.
+const SELECTOR: &str = "app.kubernetes.io/managed-by=paperclip-operator";
+/// Who applies child objects of the built-in kinds.
+const MANAGERS: &[&str] = &[
+    manager::INSTANCE,
+    manager::DATABASE,
+    manager::BACKUP,
+    manager::RESTORE,
+    manager::SANDBOX_POOL,
+];
+
+/// What is known of the cluster, one cache per kind.
+pub struct Caches {
+    /// Instances.
+    pub instances: Arc<Cache<Guarded<Instance>>>,
+    /// PaperclipDatabases.
+    pub databases: Arc<Cache<Guarded<PaperclipDatabase>>>,
+    /// StatefulSets of ours.
+    pub stateful_sets: Arc<Cache<Workload>>,
+    /// Deployments of ours.
+    pub deployments: Arc<Cache<Workload>>,
+    /// Services of ours.
+    pub services: Arc<Cache<Service>>,
+    /// ServiceAccounts of ours.
+    pub service_accounts: Arc<Cache<Bare>>,
+    /// NetworkPolicies of ours.
+    pub network_policies: Arc<Cache<Bare>>,
+    /// PersistentVolumeClaims of ours.
+    pub claims: Arc<Cache<Claim>>,
+    /// Jobs of ours.
+    pub jobs: Arc<Cache<Job>>,
+    /// Pods of ours.
+    pub pods: Arc<Cache<Pod>>,
+}
+
+/// Caches, the sets of objects to look at, and who exists: made together, because the caches wake the controllers.
+pub struct World {
+    /// What is known.
+    pub caches: Arc<Caches>,
+    instance: (Roll, Arc<Triggers>),
+    database: (Roll, Arc<Triggers>),
+}
+
+impl World {
+    /// Empty caches for these scopes (see [`Cache::new`]).
+    pub fn new(scopes: &[String], metrics: &Arc<Metrics>) -> Self {
+        let instance = (
+            Roll::new(Kind::of::<Instance>()),
+            Triggers::new(metrics.queue("instance")),
+        );
+        let database = (
+            Roll::new(Kind::of::<PaperclipDatabase>()),
+            Triggers::new(metrics.queue("database")),
+        );
+        let (wake_instance, wake_database) = (instance.1.clone(), database.1.clone());
+        let forget = metrics.clone();
+        let instances = Cache::new(&[], scopes)
+            .on_itself(instance.0.follow())
+            .on_itself(wakes_itself(wake_instance.clone()))
+            .on_itself(Box::new(move |old, new| {
+                if let (Some(gone), None) = (old, new) {
+                    forget.forget_instance(&gone.key.namespace, &gone.key.name);
+                }
+            }));
+        let databases = Cache::new(&[manager::INSTANCE], scopes)
+            .on_itself(database.0.follow())
+            .on_itself(wakes_itself(wake_database.clone()))
+            .on_owner(wakes_owner("Instance", wake_instance.clone()));
+        let child = Children {
+            scopes: scopes.to_vec(),
+            instance: wake_instance.clone(),
+            database: wake_database.clone(),
+        };
+        let caches = Arc::new(Caches {
+            instances: Arc::new(instances),
+            databases: Arc::new(databases),
+            stateful_sets: child.cache(),
+            deployments: child.cache(),
+            services: child.cache(),
+            service_accounts: child.cache(),
+            network_policies: child.cache(),
+            claims: child.cache(),
+            jobs: child.cache(),
+            pods: Arc::new(
+                Cache::new(&[], scopes)
+                    .on_owner(wakes_labelled(wake_instance.clone()))
+                    .on_owner(wakes_labelled(wake_database.clone())),
+            ),
+        });
+        Self {
+            caches,
+            instance,
+            database,
+        }
+    }
+
+    /// Starts one watch per kind and scope.
+    pub fn watch(
+        &self,
+        client: &Client,
+        scopes: &[String],
+        gates: &Arc<Gates>,
+        metrics: &Arc<Metrics>,
+        tasks: &mut Tasks,
+    ) {
+        let mut w = Watches {
+            client,
+            scopes,
+            gates,
+            metrics,
+            tasks,
+        };
+        let c = &self.caches;
+        w.start::<Instance, _>("informer Instance", "", &c.instances);
+        w.start::<PaperclipDatabase, _>("informer PaperclipDatabase", "", &c.databases);
+        w.start::<apps::v1::StatefulSet, _>("informer StatefulSet", SELECTOR, &c.stateful_sets);
+        w.start::<apps::v1::Deployment, _>("informer Deployment", SELECTOR, &c.deployments);
+        w.start::<core::v1::Service, _>("informer Service", SELECTOR, &c.services);
+        w.start::<core::v1::ServiceAccount, _>(
+            "informer ServiceAccount",
+            SELECTOR,
+            &c.service_accounts,
+        );
+        w.start::<networking::v1::NetworkPolicy, _>(
+            "informer NetworkPolicy",
+            SELECTOR,
+            &c.network_policies,
+        );
+        w.start::<core::v1::PersistentVolumeClaim, _>(
+            "informer PersistentVolumeClaim",
+            SELECTOR,
+            &c.claims,
+        );
+        w.start::<batch::v1::Job, _>("informer Job", SELECTOR, &c.jobs);
+        w.start::<core::v1::Pod, _>("informer Pod", SELECTOR, &c.pods);
+    }
+
+    /// Waits for a first complete list of every kind.
+    pub async fn synced(&self) {
+        let c = &self.caches;
+        loop {
+            let all = [
+                c.instances.synced(),
+                c.databases.synced(),
+                c.stateful_sets.synced(),
+                c.deployments.synced(),
+                c.services.synced(),
+                c.service_accounts.synced(),
+                c.network_policies.synced(),
+                c.claims.synced(),
+                c.jobs.synced(),
+                c.pods.synced(),
+            ];
+            if all.iter().all(|synced| *synced) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Runs all controllers until `stop`. Call when [`World::synced`].
+    pub async fn control(&self, context: Arc<Context>, stop: CancellationToken) {
+        let failures = Arc::new(Failures::default());
+        let instance =
+            instance::Controller::new(context.clone(), self.caches.clone(), failures.clone());
+        let database_failures = Arc::new(Failures::default());
+        let database = database::Controller::new(
+            context.clone(),
+            self.caches.clone(),
+            database_failures.clone(),
+        );
+        tokio::join!(
+            run(
+                instance,
+                &self.caches.instances,
+                &self.instance,
+                &context,
+                failures,
+                &stop
+            ),
+            run(
+                database,
+                &self.caches.databases,
+                &self.database,
+                &context,
+                database_failures,
+                &stop
+            ),
+        );
+    }
+}
+
+async fn run<R: Reconcile>(
+    work: R,
+    cache: &Arc<Cache<R::View>>,
+    (roll, triggers): &(Roll, Arc<Triggers>),
+    context: &Context,
+    failures: Arc<Failures>,
+    stop: &CancellationToken,
+) {
+    Runner {
+        work: Arc::new(work),
+        cache: cache.clone(),
+        roll: roll.clone(),
+        triggers: triggers.clone(),
+        concurrency: context.options.concurrency,
+        failures,
+        metrics: context.metrics.clone(),
+        stop: stop.clone(),
+    }
+    .run()
+    .await;
+}
+
+/// Makes caches of child kinds, which wake whoever owns the object.
+struct Children {
+    scopes: Vec<String>,
+    instance: Arc<Triggers>,
+    database: Arc<Triggers>,
+}
+
+impl Children {
+    fn cache<V: View>(&self) -> Arc<Cache<V>> {
+        Arc::new(
+            Cache::new(MANAGERS, &self.scopes)
+                .on_owner(wakes_owner("Instance", self.instance.clone()))
+                .on_owner(wakes_owner("PaperclipDatabase", self.database.clone())),
+        )
+    }
+}
+
+struct Watches<'a> {
+    client: &'a Client,
+    scopes: &'a [String],
+    gates: &'a Arc<Gates>,
+    metrics: &'a Arc<Metrics>,
+    tasks: &'a mut Tasks,
+}
+
+impl Watches<'_> {
+    fn start<K, V: View>(
+        &mut self,
+        name: &'static str,
+        selector: &'static str,
+        cache: &Arc<Cache<V>>,
+    ) where
+        K: Resource<DynamicType = ()>,
+        K::Scope: Scoped,
+    {
+        for scope in self.scopes {
+            let informer = Informer {
+                client: self.client.clone(),
+                kind: Kind::of::<K>(),
+                scope: scope.clone(),
+                selector,
+                cache: cache.clone(),
+                gates: self.gates.clone(),
+                metrics: self.metrics.clone(),
+            };
+            informer.announce();
+            self.tasks.spawn(name, informer.run());
+        }
+    }
+}
