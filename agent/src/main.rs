@@ -1,1 +1,111 @@
-fn main() {}
+//! The program that runs inside pods for the operator. It does there what shells do elsewhere.
+//!
+//! It is configured by environment and files only: no text of a custom resource is ever interpreted. It never
+//! talks to the Kubernetes API server, and no secret leaves it by a log line, an argument or a result.
+#![forbid(unsafe_code)]
+
+mod copy;
+mod database;
+mod environment;
+mod migrate;
+mod postgres;
+mod probe;
+mod process;
+mod redact;
+mod result;
+mod tls;
+mod urls;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::result::Exit;
+
+/// What runs inside pods for the Paperclip operator.
+#[derive(Parser)]
+#[command(name = "paperclip-agent", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Copy this program to a path, so that other containers of the pod can run it.
+    Copy {
+        /// The file to write.
+        path: PathBuf,
+    },
+    /// Initialise the data directory if there is none, then run and supervise PostgreSQL.
+    Postgres,
+    /// Ask the database beside this container one question as the application's role.
+    Probe,
+    /// Run the application's own migrations and check their journal.
+    Migrate,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are asked for; everything else is wrong input.
+            let asked_for = !error.use_stderr();
+            let _ = error.print();
+            return if asked_for {
+                Exit::Done
+            } else {
+                Exit::WrongInput
+            }
+            .into();
+        }
+    };
+    // One thread: the work is waiting. Inside a database container every thread id is one more number that a stale
+    // lock file of PostgreSQL could name.
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log_to_stdout();
+            tracing::error!(%error, "no runtime");
+            return Exit::Internal.into();
+        }
+    };
+    let environment = environment::Environment::of_process();
+    let code = match arguments.command {
+        Command::Copy { path } => {
+            log_to_stdout();
+            copy::run(&path)
+        }
+        Command::Postgres => {
+            log_to_stdout();
+            runtime.block_on(postgres::run(&environment))
+        }
+        // Its standard output is the reason that the kubelet shows: one line, no log.
+        Command::Probe => runtime.block_on(probe::run(&environment)),
+        Command::Migrate => {
+            log_to_stdout();
+            runtime.block_on(migrate::run(&environment))
+        }
+    };
+    // A look-up of a name that still waits for its answer must not hold the process.
+    runtime.shutdown_background();
+    code
+}
+
+fn log_to_stdout() {
+    let filter =
+        EnvFilter::try_from_env("PAPERCLIP_AGENT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_target(false)
+        .finish();
+    // Can only fail if a subscriber is set already; this is the one place that sets one.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
