@@ -11,7 +11,7 @@ use crate::shared::context::{Context, wakes_itself, wakes_labelled, wakes_owner}
 use crate::shared::controller::{Reconcile, Roll, Runner};
 use crate::shared::guarded::Guarded;
 use crate::shared::health::Gates;
-use crate::shared::informer::Informer;
+use crate::shared::informer::{Informer, LIST_SILENCE};
 use crate::shared::metrics::Metrics;
 use crate::shared::names::manager;
 use crate::shared::supervise::Tasks;
@@ -282,6 +282,7 @@ impl Watches<'_> {
                 cache: cache.clone(),
                 gates: self.gates.clone(),
                 metrics: self.metrics.clone(),
+                list_silence: LIST_SILENCE,
             };
             informer.announce();
             self.tasks.spawn(name, informer.run());

@@ -32,7 +32,7 @@ pub enum ApiError {
         message: String,
     },
     /// No answer in time.
-    #[error("{verb} {what}: no answer within {} s", TIMEOUT.as_secs())]
+    #[error("{verb} {what}: no answer in time")]
     Timeout {
         /// What was asked.
         verb: &'static str,
@@ -83,6 +83,7 @@ pub struct ApiServer {
     host: String,
     places: Semaphore,
     metrics: Arc<Metrics>,
+    timeout: Duration,
 }
 
 impl ApiServer {
@@ -93,7 +94,15 @@ impl ApiServer {
             host,
             places: Semaphore::new(places),
             metrics,
+            timeout: TIMEOUT,
         }
+    }
+
+    /// With another limit for each call than 10 s.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
     }
 
     /// The object, or `None`.
@@ -320,7 +329,7 @@ impl ApiServer {
             .await
             .map_err(|e| transport(e.to_string()))?;
         let start = Instant::now();
-        let answer = tokio::time::timeout(TIMEOUT, self.client.request::<Value>(request))
+        let answer = tokio::time::timeout(self.timeout, self.client.request::<Value>(request))
             .instrument(span.clone())
             .await;
         self.metrics

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A list that delivers nothing for this long is started anew. A running watch has kube's own limit ([`WATCH_SECONDS`] and 5 s).
-const LIST_SILENCE: Duration = Duration::from_secs(60);
+pub const LIST_SILENCE: Duration = Duration::from_secs(60);
 /// The API server ends each watch after this time; it is taken up where it ended.
 const WATCH_SECONDS: u32 = 240;
 
@@ -82,6 +82,8 @@ pub struct Informer<V> {
     pub gates: Arc<Gates>,
     /// Where progress shows.
     pub metrics: Arc<Metrics>,
+    /// How long a list may deliver nothing, [`LIST_SILENCE`].
+    pub list_silence: Duration,
 }
 
 impl<V: View> Informer<V> {
@@ -142,7 +144,7 @@ impl<V: View> Informer<V> {
         let kind = &*self.kind.kind;
         loop {
             let event = if listing {
-                let Ok(event) = tokio::time::timeout(LIST_SILENCE, events.next()).await else {
+                let Ok(event) = tokio::time::timeout(self.list_silence, events.next()).await else {
                     self.fault("the API server accepts the list and does not answer");
                     return true;
                 };
