@@ -1,0 +1,71 @@
+{{/*
+Rights of the operator in the namespaces that it works in. A rule has the comment that says what it is for directly above it:
+docs/rbac.md is made of these comments, and a test refuses a rule without one.
+*/}}
+{{- define "paperclip-operator.rules" -}}
+# Instances are read and watched. `patch` sets and removes the finalizer; the spec is never written.
+- apiGroups: [paperclip.inc]
+  resources: [instances]
+  verbs: [get, list, watch, patch]
+# An Instance makes its PaperclipDatabase, repairs it, and removes it when another database mode is chosen.
+- apiGroups: [paperclip.inc]
+  resources: [paperclipdatabases]
+  verbs: [get, list, watch, create, patch, delete]
+# Conditions, phase and the other observed facts.
+- apiGroups: [paperclip.inc]
+  resources: [instances/status, paperclipdatabases/status]
+  verbs: [patch]
+# Owner references that block deletion: clusters with the admission plugin OwnerReferencesPermissionEnforcement (OpenShift) ask for this.
+- apiGroups: [paperclip.inc]
+  resources: [instances/finalizers, paperclipdatabases/finalizers]
+  verbs: [update]
+# The server's workload and PostgreSQL's. `delete` is for a change of the workload's kind.
+- apiGroups: [apps]
+  resources: [statefulsets, deployments]
+  verbs: [get, list, watch, create, patch, delete]
+# Services of the server and of PostgreSQL, and the account that the server's pods run as (it has no rights).
+- apiGroups: [""]
+  resources: [services, serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+# Who may talk to the server, the database and the Jobs.
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+# Schema migrations. `delete` is for Jobs whose turn is over.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+# Data volumes: made and grown. There is no right to delete one.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch]
+# Generated keys and credentials are created, and read by name; referenced Secrets are read by name to notice a change. Never listed, never watched, never deleted.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, patch]
+# ConfigMaps that an Instance's environment refers to are read by name to notice a change.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+# Why a pod does not become ready: its conditions and container states.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+# What happened, for `kubectl describe`.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{/* Rights in the operator's own namespace. */}}
+{{- define "paperclip-operator.leaseRules" -}}
+# A Lease that does not exist yet has no name to ask for.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+# One replica works; the others wait for this Lease.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [paperclip-operator]
+  verbs: [get, update]
+{{- end -}}
