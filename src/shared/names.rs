@@ -32,6 +32,9 @@ pub const ANNOTATION_RECONCILE: &str = "paperclip.inc/reconcile";
 /// Annotation: `"true"` skips the final snapshot on deletion.
 pub const ANNOTATION_SKIP_FINAL_BACKUP: &str = "paperclip.inc/skip-final-backup";
 
+/// Name of the init container that copies the agent into a pod.
+pub const AGENT_COPY: &str = "agent-copy";
+
 /// Our finalizer.
 pub const FINALIZER: &str = "paperclip.inc/finalizer";
 /// The finalizer of the Go operator that we replace; removed when found.

@@ -1,5 +1,9 @@
 //! What is kept of each kind of child object: only what some step reads.
 
+mod pod;
+
+pub use pod::{Pod, Trouble};
+
 use super::cache::View;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -61,6 +65,47 @@ pub struct WorkloadSpec {
 pub struct Template {
     /// Its metadata.
     pub metadata: TemplateMeta,
+    /// Its containers.
+    pub spec: TemplateSpec,
+}
+
+/// The part of a pod template's spec that is read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct TemplateSpec {
+    /// Containers that run first.
+    #[serde(deserialize_with = "agent_image_of")]
+    pub init_containers: Option<Box<str>>,
+}
+
+impl Template {
+    /// Image that the agent is copied from, if a container does that.
+    pub fn agent_image(&self) -> Option<&str> {
+        self.spec.init_containers.as_deref()
+    }
+}
+
+/// Of a list of containers, the image of the one that copies the agent: the rest is not kept.
+fn agent_image_of<'de, D: serde::Deserializer<'de>>(list: D) -> Result<Option<Box<str>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(default)]
+    struct Container {
+        name: Box<str>,
+        image: Box<str>,
+    }
+    impl Default for Container {
+        fn default() -> Self {
+            Self {
+                name: "".into(),
+                image: "".into(),
+            }
+        }
+    }
+    let containers = Option::<Vec<Container>>::deserialize(list)?.unwrap_or_default();
+    Ok(containers
+        .into_iter()
+        .find(|c| &*c.name == super::names::AGENT_COPY)
+        .map(|c| c.image))
 }
 
 /// The part of a pod template's metadata that is read back.
@@ -184,12 +229,22 @@ impl Job {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Claim {
+    /// For its age.
+    pub metadata: Created,
     /// What is asked for.
     pub spec: ClaimSpec,
     /// What is there.
     pub status: ClaimStatus,
 }
 impl Projection for Claim {}
+
+/// When an object was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Created {
+    /// RFC 3339, in UTC and to the second, so that such texts are in order of time.
+    pub creation_timestamp: Box<str>,
+}
 
 /// The part of a claim's spec that is read back.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -262,124 +317,18 @@ pub struct LoadBalancer {
     pub ingress: Vec<Value>,
 }
 
-/// A pod of ours, boiled down: pods are many, and what matters of one fits into a line.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pod {
-    /// Passes its readiness probe.
-    pub ready: bool,
-    /// `Pending`, `Running`, `Succeeded`, `Failed`.
-    pub phase: Box<str>,
-    /// What keeps it from working, if something does.
-    pub trouble: Option<Trouble>,
-    /// Image of the main container by digest, once it runs.
-    pub image: Option<Box<str>>,
-    /// Termination message of the agent, if the pod ended with one.
-    pub result: Option<Box<str>>,
-}
-
-/// Why a pod does not work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// Reason of a condition.
-    pub reason: &'static str,
-    /// In the kubelet's or scheduler's words, cut.
-    pub message: Box<str>,
-}
-
-impl View for Pod {
-    fn read(object: Value) -> Self {
-        let status = &object["status"];
-        let list = |key: &str| {
-            status[key]
-                .as_array()
-                .map(Vec::as_slice)
-                .unwrap_or_default()
-                .to_vec()
-        };
-        let condition = |kind: &str| list("conditions").into_iter().find(|c| c["type"] == kind);
-        let containers: Vec<Value> = list("initContainerStatuses")
-            .into_iter()
-            .chain(list("containerStatuses"))
-            .collect();
-        let unscheduled = condition("PodScheduled")
-            .filter(|c| c["status"] == "False")
-            .map(|c| Trouble::new("Unschedulable", &c["message"]));
-        let main = list("containerStatuses")
-            .into_iter()
-            .next()
-            .unwrap_or_default();
-        Self {
-            ready: condition("Ready").is_some_and(|c| c["status"] == "True"),
-            phase: status["phase"].as_str().unwrap_or_default().into(),
-            trouble: containers
-                .iter()
-                .find_map(Trouble::of_container)
-                .or(unscheduled),
-            image: main["imageID"]
-                .as_str()
-                .filter(|i| !i.is_empty())
-                .map(Into::into),
-            result: main["state"]["terminated"]["message"]
-                .as_str()
-                .map(Into::into),
-        }
-    }
-    fn matters_to_owner(&self, before: &Self) -> bool {
-        self != before
-    }
-}
-
-impl Trouble {
-    fn new(reason: &'static str, message: &Value) -> Self {
-        Self {
-            reason,
-            message: super::conditions::quote(message.as_str().unwrap_or_default()).into(),
-        }
-    }
-
-    fn of_container(status: &Value) -> Option<Self> {
-        let (waiting, last) = (
-            &status["state"]["waiting"],
-            &status["lastState"]["terminated"],
-        );
-        match waiting["reason"].as_str()? {
-            "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "ErrImageNeverPull" => {
-                Some(Self::new("ImagePullFailed", &waiting["message"]))
-            }
-            "CreateContainerConfigError" | "CreateContainerError" => {
-                Some(Self::new("ContainerConfigError", &waiting["message"]))
-            }
-            "CrashLoopBackOff" if last["reason"] == "OOMKilled" => Some(Self::new(
-                "OutOfMemory",
-                &Value::from("the container used more memory than its limit"),
-            )),
-            "CrashLoopBackOff" => {
-                let code = last["exitCode"].as_i64().unwrap_or_default();
-                let said = last["message"].as_str().unwrap_or_default();
-                Some(Self::new(
-                    "CrashLooping",
-                    &Value::from(format!(
-                        "container \"{}\" ended with exit code {code} {said}",
-                        status["name"].as_str().unwrap_or("?")
-                    )),
-                ))
-            }
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     #[test]
-    fn a_pod_that_cannot_pull_its_image_says_so() {
-        let pod = Pod::read(json!({"status": {"phase": "Pending", "containerStatuses": [
-            {"name": "a", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}}]}}));
-        assert_eq!(pod.trouble.map(|t| t.reason), Some("ImagePullFailed"));
-        assert!(!pod.ready);
+    fn of_the_init_containers_only_the_image_of_the_agent_is_kept() {
+        let workload = <Workload as View>::read(
+            json!({"spec": {"template": {"spec": {"initContainers": [{"name": "x", "image": "y"}, {"name": "agent-copy", "image": "operator:1"}]}}}}),
+        );
+        assert_eq!(workload.spec.template.agent_image(), Some("operator:1"));
+        assert_eq!(Workload::default().spec.template.agent_image(), None);
     }
 
     #[test]
