@@ -1,1 +1,10 @@
-//! The local cluster.
+//! The local cluster, the images that run on it, and the harness of the tests.
+
+#![forbid(unsafe_code)]
+
+pub mod binaries;
+pub mod cache;
+pub mod cluster;
+pub mod harness;
+pub mod images;
+pub mod system;

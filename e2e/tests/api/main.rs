@@ -1,0 +1,4 @@
+//! Tests on the API tier: a real control plane whose node is played. What a running container would have to show is seen on the node
+//! tier only.
+
+mod cluster;

@@ -1,0 +1,3 @@
+//! Tests on the node tier: containers really run. A claim about the application or the database counts when it was seen here.
+
+mod images;
