@@ -1,8 +1,8 @@
 //! `PaperclipBackup`: one backup, or with a schedule the policy that makes backups.
 
 use super::{
-    LocalRef, Word, null_as_empty,
-    schema::{DURATION, embedded, list_map, set},
+    LocalRef, Word, empty, or_empty,
+    schema::{DURATION, Rule, embedded, list_map, rule, set},
     shared::{
         BackupEncryption, BackupPart, BackupRetention, BackupVerification, DeletionPolicy,
         NamedTime, Storage, VerificationLevel,
@@ -44,6 +44,43 @@ words! {
         Failed = "Failed",
     }
 }
+
+/// On the spec.
+pub const ONE_SUBJECT: Rule = Rule::new(
+    "has(self.instanceRef) != has(self.databaseRef)",
+    "set exactly one of instanceRef, databaseRef",
+);
+
+/// On the spec, against the old one.
+pub const INSTANCE_REF: Rule = Rule::new(
+    "(has(self.instanceRef) ? self.instanceRef.name : '') == (has(oldSelf.instanceRef) ? oldSelf.instanceRef.name : '')",
+    "instanceRef is immutable",
+);
+
+/// On the spec, against the old one.
+pub const DATABASE_REF: Rule = Rule::new(
+    "(has(self.databaseRef) ? self.databaseRef.name : '') == (has(oldSelf.databaseRef) ? oldSelf.databaseRef.name : '')",
+    "databaseRef is immutable",
+);
+
+/// On the spec, against the old one: a backup that was taken cannot become a policy.
+pub const SCHEDULE_STAYS: Rule = Rule::new(
+    "(has(self.schedule) && self.schedule != '') == (has(oldSelf.schedule) && oldSelf.schedule != '')",
+    "schedule cannot be added or removed",
+);
+
+/// On the spec.
+pub const BACKUP_OF_SECRETS: Rule = Rule::new(
+    "!(has(self.include) && 'Secrets' in self.include) || has(self.encryption)",
+    "include Secrets needs encryption",
+);
+
+/// On the spec.
+pub const PROOF_OF_ENCRYPTED: Rule = Rule::new(
+    "!(has(self.verification) && has(self.verification.level) && self.verification.level in ['Restore', 'Boot'] \
+     && has(self.encryption) && !has(self.encryption.identitySecretRef))",
+    "verification of encrypted backups needs encryption.identitySecretRef",
+);
 
 /// A backup. Without a schedule it is taken now, once; with one it is a policy that makes backups.
 #[skip_serializing_none]
@@ -97,6 +134,14 @@ words! {
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(
+    transform = rule(ONE_SUBJECT),
+    transform = rule(INSTANCE_REF),
+    transform = rule(DATABASE_REF),
+    transform = rule(SCHEDULE_STAYS),
+    transform = rule(BACKUP_OF_SECRETS),
+    transform = rule(PROOF_OF_ENCRYPTED)
+)]
 pub struct PaperclipBackupSpec {
     /// The Instance to back up, in the same namespace. Cannot be changed.
     pub instance_ref: Option<LocalRef>,
@@ -105,11 +150,7 @@ pub struct PaperclipBackupSpec {
     /// Where the backup goes. Default: the destination of the Instance.
     pub storage: Option<Storage>,
     /// What the backup holds. Default `[Database, Spec]`. `Secrets` needs encryption.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 5), transform = set)]
     pub include: Vec<Word<BackupPart>>,
     /// Encrypt the backup with age. Default: not encrypted.
@@ -137,6 +178,7 @@ pub struct PaperclipBackupSpec {
     /// What happens to the files in the bucket when this object is deleted. Default `Retain`.
     pub deletion_policy: Option<Word<DeletionPolicy>>,
     /// CPU and memory of the Job. Default: requests 50m and 64Mi.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<ResourceRequirements>")]
     pub resources: Option<Box<ResourceRequirements>>,
     /// Longest duration of a backup. Default `6h`.
@@ -154,11 +196,7 @@ pub struct PaperclipBackupStatus {
     /// Generation of the spec that this status is about.
     pub observed_generation: Option<i64>,
     /// What is true of the parts.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Condition>>", length(max = 20), transform = list_map(&["type"]))]
     pub conditions: Vec<Condition>,
     /// How far this one backup is.
@@ -190,11 +228,7 @@ pub struct PaperclipBackupStatus {
     /// Schedule: what there is to restore from.
     pub recovery_points: Option<RecoveryPoints>,
     /// Schedule: what the next clean-up removes.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16))]
     pub next_prune: Vec<String>,
     /// The annotation `paperclip.inc/reconcile-requested-at` that was last obeyed.

@@ -2,9 +2,9 @@
 //! an Instance.
 
 use super::{
-    Word,
+    Word, empty,
     instance::{DatabaseMode, Image, Observability, ServiceType},
-    null_as_empty,
+    or_empty,
     schema::{atomic_list, embedded, list_map},
     shared::Storage,
 };
@@ -57,11 +57,7 @@ pub struct PaperclipClusterDefaultsSpec {
     /// Service.
     pub networking: Option<DefaultsNetworking>,
     /// Environment variables of all servers. One of the same name in the Instance replaces it.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<EnvVar>>", length(max = 256), transform = atomic_list)]
     pub env: Vec<EnvVar>,
     /// Backups.
@@ -105,9 +101,11 @@ pub struct DefaultsBackup {
 #[serde(rename_all = "camelCase")]
 pub struct DefaultsSecurity {
     /// Security context of the server's pods.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<PodSecurityContext>")]
     pub pod_security_context: Option<Box<PodSecurityContext>>,
     /// Security context of the operator's containers.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<SecurityContext>")]
     pub container_security_context: Option<Box<SecurityContext>>,
     /// NetworkPolicy of the server.
@@ -131,11 +129,7 @@ pub struct PaperclipClusterDefaultsStatus {
     /// Generation of the spec that this status is about.
     pub observed_generation: Option<i64>,
     /// What is true of the parts.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Condition>>", length(max = 20), transform = list_map(&["type"]))]
     pub conditions: Vec<Condition>,
     /// The annotation `paperclip.inc/reconcile-requested-at` that was last obeyed.

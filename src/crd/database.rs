@@ -1,8 +1,8 @@
 //! `PaperclipDatabase`: the PostgreSQL of an Instance, or one that stands alone.
 
 use super::{
-    PullSecret, SecretKeyRef, SecretText, Word, null_as_empty,
-    schema::{QUANTITY, atomic_list, embedded, list_map},
+    PullSecret, SecretKeyRef, SecretText, Word, empty, or_empty,
+    schema::{NO_CONTROL, QUANTITY, Rule, atomic_list, embedded, list_map, rule},
     shared::{AutoGrow, CredentialRotation, DatabaseTls, DatabaseUpgrade, DeletionPolicy},
     word::words,
 };
@@ -31,6 +31,34 @@ words! {
     }
 }
 
+/// On `storage.size`, against the old value.
+pub const SIZE: Rule =
+    Rule::shrinks("'storage.size cannot shrink from ' + string(oldSelf) + ' to ' + string(self)");
+
+/// On `storage.storageClassName`, against the old value.
+pub const STORAGE_CLASS: Rule = Rule::immutable("storage.storageClassName is immutable");
+
+/// On `storage.autoGrow`.
+pub const AUTO_GROW_MAX_SIZE: Rule = Rule::new(
+    "has(self.maxSize) && string(self.maxSize) != ''",
+    "storage.autoGrow.maxSize is required",
+);
+
+/// On the spec.
+pub const EXTERNAL_NEEDS_URL: Rule = Rule::new(
+    "!(has(self.engine) && self.engine == 'External') || (has(self.external) \
+     && (has(self.external.urlSecretRef) != (has(self.external.url) && self.external.url != '')))",
+    "set exactly one of external.urlSecretRef, external.url",
+);
+
+/// On the object, against the old one: the data belong to the engine that status names.
+pub const ENGINE: Rule = Rule::new(
+    "!has(oldSelf.status) || !has(oldSelf.status.engine) \
+     || (has(self.spec.engine) ? self.spec.engine : 'Managed') \
+     == (has(oldSelf.spec.engine) ? oldSelf.spec.engine : 'Managed')",
+    "engine is immutable",
+);
+
 /// A PostgreSQL database for the server.
 #[skip_serializing_none]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +75,7 @@ words! {
     derive = "PartialEq",
     derive = "Default",
     doc = "A PostgreSQL database for a Paperclip server.",
+    validation = ENGINE.for_kube(),
     printcolumn(name = "Engine", type_ = "string", json_path = ".status.engine"),
     printcolumn(
         name = "Ready",
@@ -82,6 +111,7 @@ words! {
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(EXTERNAL_NEEDS_URL))]
 pub struct PaperclipDatabaseSpec {
     /// `Managed`: one PostgreSQL pod. `CloudNativePG`: a cluster of that operator. `External`: only checked. Default
     /// `Managed`. Cannot be changed once the database was ready.
@@ -96,43 +126,29 @@ pub struct PaperclipDatabaseSpec {
     /// The volume.
     pub storage: Option<Box<DatabaseStorage>>,
     /// CPU and memory of PostgreSQL. Default: requests 250m and 256Mi, limits 1 and 1Gi.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<ResourceRequirements>")]
     pub resources: Option<Box<ResourceRequirements>>,
     /// Labels that nodes must have.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints that the pod bears.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Toleration>>", length(max = 64), transform = atomic_list)]
     pub tolerations: Vec<Toleration>,
     /// Affinity of the pod.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<Affinity>")]
     pub affinity: Option<Box<Affinity>>,
     /// PriorityClass of the pod.
     #[schemars(length(max = 253))]
     pub priority_class_name: Option<String>,
     /// Secrets for the registry.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16), transform = list_map(&["name"]))]
     pub image_pull_secrets: Vec<PullSecret>,
     /// PostgreSQL settings, name to value. Names outside the supported list are refused and reported.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub parameters: BTreeMap<String, String>,
     /// The application's credentials.
@@ -157,15 +173,16 @@ pub struct PaperclipDatabaseSpec {
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseStorage {
     /// Size of the volume. It can grow, never shrink. Default `10Gi`.
-    #[schemars(regex(pattern = QUANTITY))]
+    #[schemars(length(max = 64), regex(pattern = QUANTITY), transform = rule(SIZE))]
     pub size: Option<Quantity>,
     /// StorageClass of the volume. Default: the cluster's default class. Cannot be changed.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), transform = rule(STORAGE_CLASS))]
     pub storage_class_name: Option<String>,
     /// Use this claim instead of making one.
     #[schemars(length(max = 253))]
     pub existing_claim: Option<String>,
     /// Grow the volume before it is full. Off by default; a full volume is always rescued.
+    #[schemars(transform = rule(AUTO_GROW_MAX_SIZE))]
     pub auto_grow: Option<AutoGrow>,
 }
 
@@ -186,7 +203,7 @@ pub struct DatabaseExternal {
     /// Secret with the connection URL.
     pub url_secret_ref: Option<SecretKeyRef>,
     /// Connection URL in clear text.
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), transform = rule(NO_CONTROL))]
     pub url: Option<SecretText>,
 }
 
@@ -208,11 +225,7 @@ pub struct PaperclipDatabaseStatus {
     /// Generation of the spec that this status is about.
     pub observed_generation: Option<i64>,
     /// What is true of the parts.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Condition>>", length(max = 20), transform = list_map(&["type"]))]
     pub conditions: Vec<Condition>,
     /// The engine that the data belong to. Frozen once the database was ready.

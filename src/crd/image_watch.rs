@@ -1,15 +1,21 @@
 //! `PaperclipImageWatch`: which build of an image should run. It decides; the Instance acts.
 
 use super::{
-    PullSecret, Word, null_as_empty,
-    schema::{DURATION, atomic_list, embedded, list_map},
-    shared::{Approval, ImagePolicy, ImageVerify, MaintenanceWindow, Rollout, one_policy},
+    PullSecret, Word, empty, or_empty,
+    schema::{DURATION, NO_CONTROL, Rule, atomic_list, embedded, list_map, rule},
+    shared::{Approval, ImagePolicy, ImageVerify, MaintenanceWindow, Rollout},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
+
+/// On `policy`.
+const ONE_POLICY: Rule = Rule::new(
+    "!(has(self.digest) && has(self.semver))",
+    "policy takes only one of digest and semver",
+);
 
 /// An image to follow.
 #[skip_serializing_none]
@@ -60,12 +66,8 @@ use serde_with::skip_serializing_none;
 #[schemars(extend("required" = ["repository"]))]
 pub struct PaperclipImageWatchSpec {
     /// Registry and repository.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(min = 1, max = 255))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(min = 1, max = 255), transform = rule(NO_CONTROL))]
     pub repository: String,
     /// Tag whose digest is followed; with a range of versions where to start. Default `latest`.
     #[schemars(regex(pattern = r"^([A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$"))]
@@ -74,17 +76,13 @@ pub struct PaperclipImageWatchSpec {
     #[schemars(length(max = 64), regex(pattern = DURATION))]
     pub interval: Option<String>,
     /// Which build is chosen. Default: the digest of the tag.
-    #[schemars(transform = one_policy("policy takes only one of digest and semver"))]
+    #[schemars(transform = rule(ONE_POLICY))]
     pub policy: Option<ImagePolicy>,
     /// A build must have been visible for so long before it is taken. Default `0s`.
     #[schemars(length(max = 64), regex(pattern = DURATION))]
     pub minimum_release_age: Option<String>,
     /// Secrets for the registry. Each is tried where it fits.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16), transform = list_map(&["name"]))]
     pub image_pull_secrets: Vec<PullSecret>,
     /// Service account whose pull Secrets are used too.
@@ -95,11 +93,7 @@ pub struct PaperclipImageWatchSpec {
     /// `Manual` waits for the annotation `paperclip.inc/approved-digest`. Default `Automatic`.
     pub approval: Option<Word<Approval>>,
     /// When a new build may be selected. Default: always.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16), transform = atomic_list)]
     pub maintenance_windows: Vec<MaintenanceWindow>,
     /// Do not ask the registry. Default false.
@@ -116,11 +110,7 @@ pub struct PaperclipImageWatchStatus {
     /// Generation of the spec that this status is about.
     pub observed_generation: Option<i64>,
     /// What is true of the parts.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Condition>>", length(max = 20), transform = list_map(&["type"]))]
     pub conditions: Vec<Condition>,
     /// The build that should run.
@@ -130,11 +120,7 @@ pub struct PaperclipImageWatchStatus {
     /// The build that ran before.
     pub previous: Option<SelectedImage>,
     /// Builds that did not become healthy, by digest.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16))]
     pub rejected: Vec<String>,
     /// When the registry was last asked.

@@ -32,6 +32,8 @@ pub use restore::PaperclipRestore;
 pub use sandbox_pool::PaperclipSandboxPool;
 pub use word::{Word, Words, word};
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
 use serde::{Deserialize, Deserializer};
 
 /// API group of all kinds.
@@ -39,8 +41,13 @@ pub const GROUP: &str = "paperclip.inc";
 /// The one version.
 pub const VERSION: &str = "v1alpha1";
 
+/// A list, a map or a text without content is not written at all.
+fn empty<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// `null` in place of a list, a map or a text means that there is none.
-fn null_as_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
@@ -49,4 +56,19 @@ fn null_as_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
 /// Reads an optional text: empty counts as absent.
 pub fn text(field: Option<&String>) -> Option<&str> {
     field.map(String::as_str).filter(|text| !text.is_empty())
+}
+
+/// The definitions of all kinds, as they are installed.
+pub fn all() -> Vec<CustomResourceDefinition> {
+    [
+        Instance::crd(),
+        PaperclipDatabase::crd(),
+        PaperclipBackup::crd(),
+        PaperclipRestore::crd(),
+        PaperclipSandboxPool::crd(),
+        PaperclipImageWatch::crd(),
+        PaperclipClusterDefaults::crd(),
+    ]
+    .map(schema::finished)
+    .into()
 }

@@ -4,7 +4,7 @@
 //! is not in his namespace.
 
 use super::{
-    null_as_empty,
+    empty, or_empty,
     schema::{DNS_NAME, KEY_NAME, atomic},
 };
 use schemars::JsonSchema;
@@ -17,19 +17,11 @@ use std::fmt;
 #[schemars(extend("required" = ["name", "key"]), transform = atomic)]
 pub struct SecretKeyRef {
     /// Name of the Secret, in the same namespace.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 253), regex(pattern = DNS_NAME))]
     pub name: String,
     /// Key in the Secret's data.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 253), regex(pattern = KEY_NAME))]
     pub key: String,
 }
@@ -40,11 +32,7 @@ pub struct SecretKeyRef {
 #[schemars(extend("required" = ["name"]), transform = atomic)]
 pub struct LocalRef {
     /// Name of the object, in the same namespace.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 253), regex(pattern = DNS_NAME))]
     pub name: String,
 }
@@ -55,11 +43,7 @@ pub struct LocalRef {
 #[schemars(extend("required" = ["name"]))]
 pub struct PullSecret {
     /// Name of a Secret of type `kubernetes.io/dockerconfigjson`, in the same namespace.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 253), regex(pattern = DNS_NAME))]
     pub name: String,
 }

@@ -1,8 +1,8 @@
 //! `PaperclipRestore`: one restore into an Instance, with its own history.
 
 use super::{
-    LocalRef, SecretKeyRef, Word, null_as_empty,
-    schema::{NO_PARENT, embedded, list_map, set},
+    LocalRef, SecretKeyRef, Word, empty, or_empty,
+    schema::{NO_CONTROL, NO_PARENT, Rule, embedded, list_map, rule, set},
     shared::{BackupPart, Storage},
     word::words,
 };
@@ -33,6 +33,17 @@ words! {
         Failed = "Failed",
     }
 }
+
+/// On `from`.
+pub const ONE_SOURCE: Rule = Rule::new(
+    "has(self.backupRef) != has(self.storage) && (has(self.storage) \
+     ? (has(self.path) && self.path != '') != (has(self.latest) && self.latest) \
+     : !(has(self.path) && self.path != '') && !(has(self.latest) && self.latest))",
+    "set exactly one of backupRef, storage with path, storage with latest",
+);
+
+/// On `instanceRef`, against the old value.
+pub const INSTANCE_REF: Rule = Rule::new("self.name == oldSelf.name", "instanceRef is immutable");
 
 /// A restore. It is done once.
 #[skip_serializing_none]
@@ -77,15 +88,13 @@ words! {
 #[schemars(extend("required" = ["instanceRef", "from"]))]
 pub struct PaperclipRestoreSpec {
     /// The Instance to restore into, in the same namespace. It may be created later.
+    #[schemars(transform = rule(INSTANCE_REF))]
     pub instance_ref: Option<LocalRef>,
     /// The backup: `backupRef`, or `storage` with `path` or `latest`.
+    #[schemars(transform = rule(ONE_SOURCE))]
     pub from: Option<Box<RestoreSource>>,
     /// What to bring back. Default: what the backup holds.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 5), transform = set)]
     pub include: Vec<Word<BackupPart>>,
     /// Private key for an encrypted backup.
@@ -107,7 +116,7 @@ pub struct RestoreSource {
     /// A bucket.
     pub storage: Option<Storage>,
     /// Folder, manifest or dump in that bucket.
-    #[schemars(length(max = 1024), regex(pattern = NO_PARENT))]
+    #[schemars(length(max = 1024), regex(pattern = NO_PARENT), transform = rule(NO_CONTROL))]
     pub path: Option<String>,
     /// The newest complete backup below the prefix.
     pub latest: Option<bool>,
@@ -121,11 +130,7 @@ pub struct PaperclipRestoreStatus {
     /// Generation of the spec that this status is about.
     pub observed_generation: Option<i64>,
     /// What is true of the parts.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Condition>>", length(max = 20), transform = list_map(&["type"]))]
     pub conditions: Vec<Condition>,
     /// How far it is.
@@ -153,11 +158,7 @@ pub struct RestoredArtifact {
     /// Where it was.
     pub location: Option<String>,
     /// Its parts.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 5))]
     pub parts: Vec<Word<BackupPart>>,
     /// When the backup was taken.

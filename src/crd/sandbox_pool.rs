@@ -1,12 +1,12 @@
 //! `PaperclipSandboxPool`: pods for agents.
 
 use super::{
-    PullSecret, Word,
+    PullSecret, Word, empty,
     instance::{
         AdaptersCloudSandboxInferenceProxy, AdaptersCloudSandboxPersistence, TenantLimitRange,
         TenantQuota,
     },
-    null_as_empty,
+    or_empty,
     schema::{DURATION, atomic_list, embedded, list_map, set},
     word::words,
 };
@@ -102,37 +102,22 @@ pub struct PaperclipSandboxPoolSpec {
     #[schemars(length(max = 512))]
     pub image: Option<String>,
     /// Secrets for the registry.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16), transform = list_map(&["name"]))]
     pub image_pull_secrets: Vec<PullSecret>,
     /// CPU and memory of an agent that asks for none.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<ResourceRequirements>")]
     pub resources: Option<Box<ResourceRequirements>>,
     /// CPU and memory by tier name.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<BTreeMap<String, ResourceRequirements>>", extend("maxProperties" = 16))]
     pub resource_tiers: BTreeMap<String, ResourceRequirements>,
     /// Labels that nodes must have.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints that pods bear.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Toleration>>", length(max = 64), transform = atomic_list)]
     pub tolerations: Vec<Toleration>,
     /// Volumes of agents.
@@ -169,21 +154,13 @@ pub struct SandboxEgress {
     /// `Allowlist`: only to listed addresses. `OpenInternet`: to any public address. Default `Allowlist`.
     pub policy: Option<Word<SandboxEgressPolicy>>,
     /// Networks that agents may connect to.
-    #[serde(
-        rename = "allowCIDRs",
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(rename = "allowCIDRs")]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 128), inner(length(max = 64)), transform = set)]
     pub allow_cidrs: Vec<String>,
     /// Names that agents may connect to; needs mode `Cilium`.
-    #[serde(
-        rename = "allowFQDNs",
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(rename = "allowFQDNs")]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 128), inner(length(max = 253)), transform = set)]
     pub allow_fqdns: Vec<String>,
 }
@@ -230,19 +207,11 @@ pub struct PaperclipSandboxPoolStatus {
     /// Generation of the spec that this status is about.
     pub observed_generation: Option<i64>,
     /// What is true of the parts.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Condition>>", length(max = 20), transform = list_map(&["type"]))]
     pub conditions: Vec<Condition>,
     /// Environment variables that the server needs for this pool.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<EnvVar>>", length(max = 64), transform = atomic_list)]
     pub server_env: Vec<EnvVar>,
     /// Tenant namespaces.

@@ -3,6 +3,9 @@
 //! Everything here works on JSON Schema while the definitions are printed; nothing here runs in the operator's
 //! loops.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
@@ -68,22 +71,109 @@ pub fn stored_default(value: Value) -> impl FnMut(&mut Schema) {
     }
 }
 
-/// A path without `..` and without control characters.
-pub const NO_PARENT: &str = r"^([^.[:cntrl:]]|\.[^.[:cntrl:]])*\.?$";
+/// A path without `..`.
+pub const NO_PARENT: &str = r"^([^.]|\.[^.])*\.?$";
 
-/// A CEL rule of this object or field.
-pub fn cel(rule: &'static str, message: &'static str) -> impl FnMut(&mut Schema) {
-    move |schema| push_rule(schema, json!({ "rule": rule, "message": message }))
+/// An admission rule in CEL.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// True if the value is good. `self` is the value, `oldSelf` the one before.
+    pub expression: &'static str,
+    /// What the user is told. For [`Rule::shrinks`] an expression.
+    pub message: &'static str,
+    computed_message: bool,
 }
 
-/// A CEL rule whose message is an expression.
-pub fn cel_expression(rule: &'static str, message: &'static str) -> impl FnMut(&mut Schema) {
-    move |schema| {
-        push_rule(
-            schema,
-            json!({ "rule": rule, "messageExpression": message }),
-        )
+impl Rule {
+    /// A rule with a fixed message.
+    pub const fn new(expression: &'static str, message: &'static str) -> Self {
+        Self {
+            expression,
+            message,
+            computed_message: false,
+        }
     }
+
+    /// For a rule on the whole object, which `kube` places.
+    pub fn for_kube(self) -> kube::core::Rule {
+        kube::core::Rule::new(self.expression).message(self.message)
+    }
+
+    /// A text that cannot be changed once it is there.
+    pub const fn immutable(message: &'static str) -> Self {
+        Self::new("self == oldSelf || self == '' || oldSelf == ''", message)
+    }
+
+    /// A quantity that must not become smaller; the message is an expression. What is no quantity is judged elsewhere.
+    pub const fn shrinks(message: &'static str) -> Self {
+        Self {
+            expression: "!isQuantity(string(self)) || !isQuantity(string(oldSelf)) \
+                         || quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
+            message,
+            computed_message: true,
+        }
+    }
+}
+
+/// True for an e-mail address.
+pub const EMAIL: Rule = Rule::new(
+    r"self.matches('^[^@ ]+@[^@ ]+$')",
+    "must be an e-mail address",
+);
+
+/// Names, URLs and paths are carried into headers, log lines and file systems.
+pub const NO_CONTROL: Rule = Rule::new(
+    r"!self.matches('[[:cntrl:]]')",
+    "must not contain control characters",
+);
+
+/// Letters that only look like others would lead people to another host.
+pub const ASCII: Rule = Rule::new(r"self.matches('^[ -~]*$')", "must be ASCII or punycode");
+
+/// As [`ASCII`], for the domain of an e-mail address.
+pub const ASCII_DOMAIN: Rule = Rule::new(
+    r"!self.contains('@') || self.matches('@[ -~]*$')",
+    "must be ASCII or punycode",
+);
+
+/// Puts a rule on this object or field.
+pub fn rule(rule: Rule) -> impl FnMut(&mut Schema) {
+    move |schema| push_rule(schema, as_json(rule))
+}
+
+/// Puts a rule on a whole spec. Such a rule is checked at every change of the object, so an object that broke it
+/// before may go on doing so: else nobody could change anything else in it.
+pub fn lenient_rule(rule: Rule) -> impl FnMut(&mut Schema) {
+    move |schema| {
+        let mut json = as_json(rule);
+        let before = rule.expression.replace("self.", "oldSelf.value().");
+        json["rule"] = json!(format!(
+            "({}) || (oldSelf.hasValue() && !({before}))",
+            rule.expression
+        ));
+        json["optionalOldSelf"] = json!(true);
+        push_rule(schema, json);
+    }
+}
+
+/// Puts a rule on each entry of a list.
+pub fn each(rule: Rule) -> impl FnMut(&mut Schema) {
+    move |schema| {
+        if let Some(items) = schema.get_mut("items")
+            && let Ok(items) = <&mut Schema>::try_from(items)
+        {
+            push_rule(items, as_json(rule));
+        }
+    }
+}
+
+fn as_json(rule: Rule) -> Value {
+    let message = if rule.computed_message {
+        "messageExpression"
+    } else {
+        "message"
+    };
+    json!({ "rule": rule.expression, message: rule.message })
 }
 
 fn push_rule(schema: &mut Schema, rule: Value) {
@@ -96,20 +186,76 @@ fn push_rule(schema: &mut Schema, rule: Value) {
     }
 }
 
-/// True for an e-mail address.
-pub const EMAIL_RULE: &str = r"self.matches('^[^@ ]+@[^@ ]+$')";
-
-/// True for an IP address or a CIDR of either family; a word or a bare number is neither.
-pub const PROXY_RULE: &str =
-    r"self.matches('^[0-9a-fA-F.:]+(/[0-9]{1,3})?$') && (self.contains('.') || self.contains(':'))";
-
-/// A CEL rule of each entry of a list.
-pub fn each(rule: &'static str, message: &'static str) -> impl FnMut(&mut Schema) {
-    move |schema| {
-        if let Some(items) = schema.get_mut("items")
-            && let Ok(items) = <&mut Schema>::try_from(items)
+/// The definition with finished schemas.
+pub fn finished(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut definition.spec.versions {
+        let Some(root) = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+        else {
+            continue;
+        };
+        for part in root
+            .properties
+            .iter_mut()
+            .flat_map(|properties| properties.values_mut())
         {
-            cel(rule, message)(items);
+            *part = finished_part(part);
         }
+    }
+    definition
+}
+
+fn finished_part(part: &JSONSchemaProps) -> JSONSchemaProps {
+    let Ok(mut value) = serde_json::to_value(part) else {
+        return part.clone();
+    };
+    finish(&mut value);
+    serde_json::from_value(value).unwrap_or_else(|_| part.clone())
+}
+
+/// Finishes the schema of a definition: an explicit `null` is legal wherever a field is optional, because tools write
+/// it for "not set" and the API server would refuse it; what is required is never null.
+fn finish(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            // Line ends of the source are not paragraphs.
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                *text = text
+                    .replace("\n\n", "\u{0}")
+                    .replace('\n', " ")
+                    .replace('\u{0}', "\n\n");
+            }
+            let required: Vec<String> = map
+                .get("required")
+                .and_then(Value::as_array)
+                .map(|names| {
+                    names
+                        .iter()
+                        .filter_map(|name| name.as_str().map(str::to_owned))
+                        .collect()
+                })
+                .unwrap_or_default();
+            if let Some(Value::Object(properties)) = map.get_mut("properties") {
+                for (name, property) in properties {
+                    let Value::Object(property) = property else {
+                        continue;
+                    };
+                    // The API server refuses null for an enum even if both `nullable` and the enum allow it.
+                    if let Some(Value::Array(words)) = property.get_mut("enum") {
+                        words.retain(|word| !word.is_null());
+                        property.remove("nullable");
+                    } else if required.contains(name) {
+                        property.remove("nullable");
+                    } else {
+                        property.insert("nullable".to_owned(), json!(true));
+                    }
+                }
+            }
+            map.values_mut().for_each(finish);
+        }
+        Value::Array(list) => list.iter_mut().for_each(finish),
+        _ => {}
     }
 }

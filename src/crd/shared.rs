@@ -1,8 +1,8 @@
 //! Parts that an Instance hands to a child resource unchanged, so that both kinds say the same about them.
 
 use super::{
-    LocalRef, SecretKeyRef, Word, null_as_empty,
-    schema::{DURATION, QUANTITY, atomic, cel, set},
+    LocalRef, SecretKeyRef, Word, empty, or_empty,
+    schema::{ASCII, DURATION, NO_CONTROL, NO_PARENT, QUANTITY, atomic, rule, set},
     word::words,
 };
 use k8s_openapi::apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Time};
@@ -100,7 +100,7 @@ pub struct AutoGrow {
     #[schemars(regex(pattern = r"^([1-9][0-9]{0,2}%|[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])?)?$"))]
     pub step: Option<String>,
     /// Never grow beyond this size. Required.
-    #[schemars(regex(pattern = QUANTITY))]
+    #[schemars(length(max = 64), regex(pattern = QUANTITY))]
     pub max_size: Option<Quantity>,
 }
 
@@ -154,21 +154,17 @@ pub struct Storage {
 #[schemars(extend("required" = ["bucket"]))]
 pub struct S3Storage {
     /// Name of the bucket; it must exist.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(min = 3, max = 63))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(min = 3, max = 63), transform = rule(ASCII))]
     pub bucket: String,
     /// Folder in the bucket, without `..`.
-    #[schemars(length(max = 512), regex(pattern = super::schema::NO_PARENT))]
+    #[schemars(length(max = 512), regex(pattern = NO_PARENT), transform = rule(NO_CONTROL))]
     pub prefix: Option<String>,
     /// Region of the bucket.
     #[schemars(length(max = 64))]
     pub region: Option<String>,
     /// Address of the service if it is not AWS, `https://host[:port]`.
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), transform = rule(ASCII))]
     pub endpoint: Option<String>,
     /// Bucket name in the path instead of the host name. Default true with an endpoint, else false.
     pub force_path_style: Option<bool>,
@@ -189,11 +185,7 @@ pub struct S3Storage {
 #[schemars(extend("required" = ["recipients"]))]
 pub struct BackupEncryption {
     /// Public keys (`age1…`). Each of them can decrypt the backup.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 512)), transform = set)]
     pub recipients: Vec<String>,
     /// Private key (`AGE-SECRET-KEY-1…`). Only needed to restore, and to prove backups by restoring them.
@@ -246,19 +238,11 @@ pub struct BackupVerification {
 #[schemars(extend("required" = ["schedule", "duration"]))]
 pub struct MaintenanceWindow {
     /// When the window opens: five-field cron.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 256))]
     pub schedule: String,
     /// How long it stays open, at least `5m`.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 64), regex(pattern = DURATION))]
     pub duration: String,
     /// IANA name of the time zone of the schedule. Default `UTC`.
@@ -266,7 +250,7 @@ pub struct MaintenanceWindow {
     pub time_zone: Option<String>,
 }
 
-/// Which image is chosen.
+/// Which image is chosen: `digest` or `semver`.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -294,11 +278,7 @@ pub struct ImagePolicyDigest {}
 #[schemars(extend("required" = ["range"]))]
 pub struct ImagePolicySemver {
     /// The range, for example `>=2026.900.0 <2027.0.0`. Calendar versions count as semantic versions.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 256))]
     pub range: String,
 }
@@ -366,9 +346,4 @@ pub struct NamedTime {
     pub name: Option<String>,
     /// When it ended.
     pub time: Option<Time>,
-}
-
-/// The rule that at most one kind of image policy is set.
-pub(super) fn one_policy(message: &'static str) -> impl FnMut(&mut schemars::Schema) {
-    cel("!(has(self.digest) && has(self.semver))", message)
 }

@@ -1,7 +1,7 @@
 //! `spec.adapters`: how agents run, and with which keys.
 
 use crate::crd::{
-    LocalRef, SecretKeyRef, Word, null_as_empty,
+    LocalRef, SecretKeyRef, Word, empty, or_empty,
     schema::{QUANTITY, atomic_list, embedded, list_map, set},
     word::words,
 };
@@ -57,11 +57,7 @@ pub struct Adapters {
     /// Where agents run, and what they may do there.
     pub execution: Option<Box<AdaptersExecution>>,
     /// What the server knows about the adapters.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 64), transform = list_map(&["adapterType"]))]
     pub registry: Vec<AdaptersRegistryEntry>,
 }
@@ -97,6 +93,7 @@ pub struct AdaptersCloudSandbox {
     #[schemars(range(min = 1))]
     pub idle_timeout_min: Option<i32>,
     /// CPU and memory of an agent.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<ResourceRequirements>")]
     pub resources: Option<Box<ResourceRequirements>>,
     /// Volumes of agents.
@@ -106,11 +103,7 @@ pub struct AdaptersCloudSandbox {
     /// Proxy for model APIs beside the server.
     pub inference_proxy: Option<AdaptersCloudSandboxInferenceProxy>,
     /// CPU and memory by tier name.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(extend("maxProperties" = 16), schema_with = "embedded::<BTreeMap<String, ResourceRequirements>>")]
     pub resource_tiers: BTreeMap<String, ResourceRequirements>,
 }
@@ -172,21 +165,13 @@ pub struct AdaptersExecutionKubernetes {
     /// `allowlist`: only to listed addresses. `open-internet`: to any public address. Default `allowlist`.
     pub egress_policy: Option<Word<EgressPolicy>>,
     /// Names that agents may connect to; needs egressMode `cilium`.
-    #[serde(
-        rename = "egressAllowFQDNs",
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(rename = "egressAllowFQDNs")]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 128), inner(length(max = 253)), transform = set)]
     pub egress_allow_fqdns: Vec<String>,
     /// Networks that agents may connect to.
-    #[serde(
-        rename = "egressAllowCIDRs",
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(rename = "egressAllowCIDRs")]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 128), inner(length(max = 64)), transform = set)]
     pub egress_allow_cidrs: Vec<String>,
     /// Start of the names of tenant namespaces. Default `paperclip-`.
@@ -204,43 +189,23 @@ pub struct AdaptersExecutionKubernetes {
 #[schemars(extend("required" = ["pods", "requestsCpu", "requestsMemory", "limitsCpu", "limitsMemory"]))]
 pub struct TenantQuota {
     /// Number of pods.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub pods: String,
     /// Sum of CPU requests.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub requests_cpu: String,
     /// Sum of memory requests.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub requests_memory: String,
     /// Sum of CPU limits.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub limits_cpu: String,
     /// Sum of memory limits.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub limits_memory: String,
 }
@@ -253,51 +218,27 @@ pub struct TenantQuota {
 ]))]
 pub struct TenantLimitRange {
     /// CPU limit of a container that has none.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub default_cpu: String,
     /// Memory limit of a container that has none.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub default_memory: String,
     /// CPU request of a container that has none.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub default_request_cpu: String,
     /// Memory request of a container that has none.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub default_request_memory: String,
     /// Highest CPU limit of a container.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub max_cpu: String,
     /// Highest memory limit of a container.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 32))]
     pub max_memory: String,
 }
@@ -309,11 +250,7 @@ pub struct TenantLimitRange {
 #[schemars(extend("required" = ["adapterType"]))]
 pub struct AdaptersRegistryEntry {
     /// Type of the adapter, for example `claude_local`.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 64))]
     pub adapter_type: String,
     /// Offer the adapter. Default: the server's own rule.
@@ -322,35 +259,19 @@ pub struct AdaptersRegistryEntry {
     #[schemars(length(max = 512))]
     pub runtime_image: Option<String>,
     /// Names of variables that its agents get from the API keys.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 64), inner(length(max = 256)), transform = atomic_list)]
     pub env_keys: Vec<String>,
     /// Names that its agents may connect to.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 64), inner(length(max = 253)), transform = atomic_list)]
     pub allow_fqdns: Vec<String>,
     /// Command that tells whether the adapter works.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 64), inner(length(max = 4096)), transform = atomic_list)]
     pub probe_command: Vec<String>,
     /// Variables of its agents, in clear text: no secrets here.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub default_env: BTreeMap<String, String>,
 }

@@ -1,8 +1,8 @@
 //! `spec.auth`: sign-in, the first admin, and the operator's own access.
 
 use crate::crd::{
-    LocalRef, SecretKeyRef, Word, null_as_empty,
-    schema::{EMAIL_RULE, cel},
+    LocalRef, SecretKeyRef, Word, empty, or_empty,
+    schema::{ASCII_DOMAIN, EMAIL, NO_CONTROL, rule},
     word::words,
 };
 use schemars::JsonSchema;
@@ -51,15 +51,11 @@ pub struct Auth {
 #[schemars(extend("required" = ["email"]))]
 pub struct AuthAdminUser {
     /// E-mail address to sign in with. Used once per data: later changes have no effect.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(max = 254), transform = cel(EMAIL_RULE, "must be an e-mail address"))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(max = 254), transform = rule(EMAIL), transform = rule(ASCII_DOMAIN))]
     pub email: String,
     /// Name shown in the application. Default `Admin`.
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 128), transform = rule(NO_CONTROL))]
     pub name: Option<String>,
     /// Secret with the password, at least 8 characters. Default: generated into the Secret `<name>-admin`.
     pub password_secret_ref: Option<SecretKeyRef>,
@@ -74,7 +70,7 @@ pub struct AuthEmail {
     #[serde(rename = "resendAPIKeySecretRef")]
     pub resend_api_key_secret_ref: Option<SecretKeyRef>,
     /// Sender, `Paperclip <noreply@example.com>`.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 512), transform = rule(NO_CONTROL))]
     pub from: Option<String>,
     /// People must confirm their address. Default false.
     pub verification_required: Option<bool>,

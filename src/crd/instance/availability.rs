@@ -1,8 +1,9 @@
 //! `spec.availability`: how many server pods, where, and what may disturb them.
 
+use super::rules::{ONE_DISRUPTION_BOUND, REPLICA_RANGE};
 use crate::crd::{
-    null_as_empty,
-    schema::{atomic_list, embedded, list_map, stored_default},
+    empty, or_empty,
+    schema::{atomic_list, embedded, list_map, rule, stored_default},
 };
 use k8s_openapi::{
     api::core::v1::{Affinity, Toleration, TopologySpreadConstraint},
@@ -28,29 +29,18 @@ pub struct Availability {
     /// Changes the number of server pods by load.
     pub auto_scaling: Option<AvailabilityAutoScaling>,
     /// Labels that nodes must have; for the database and Jobs too.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints that pods bear; for the database and Jobs too.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Toleration>>", length(max = 64), transform = atomic_list)]
     pub tolerations: Vec<Toleration>,
     /// Affinity of server pods.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<Affinity>")]
     pub affinity: Option<Box<Affinity>>,
     /// Spreading of server pods. An entry without a labelSelector means the server pods.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(
         schema_with = "embedded::<Vec<TopologySpreadConstraint>>",
         length(max = 16),
@@ -71,12 +61,15 @@ pub struct Availability {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(ONE_DISRUPTION_BOUND))]
 pub struct AvailabilityPodDisruptionBudget {
     /// Make it. Default false.
     pub enabled: Option<bool>,
     /// Pods that must stay, a number or a percentage.
+    #[schemars(length(max = 16))]
     pub min_available: Option<IntOrString>,
     /// Pods that may go, a number or a percentage. Default 1, if minAvailable is not set either.
+    #[schemars(length(max = 16))]
     pub max_unavailable: Option<IntOrString>,
 }
 
@@ -84,6 +77,7 @@ pub struct AvailabilityPodDisruptionBudget {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(REPLICA_RANGE))]
 pub struct AvailabilityAutoScaling {
     /// Make it. Default false.
     pub enabled: Option<bool>,

@@ -1,8 +1,9 @@
 //! `spec.backup` and `spec.restore`: what becomes PaperclipBackup and PaperclipRestore objects.
 
+use super::rules::{BACKUP_OF_SECRETS, PROOF_OF_ENCRYPTED};
 use crate::crd::{
-    LocalRef, SecretKeyRef, Word, null_as_empty,
-    schema::{DURATION, NO_PARENT, set},
+    LocalRef, SecretKeyRef, Word, empty, or_empty,
+    schema::{ASCII, DURATION, NO_CONTROL, NO_PARENT, rule, set},
     shared::{BackupEncryption, BackupPart, BackupRetention, BackupVerification},
 };
 use schemars::JsonSchema;
@@ -13,6 +14,7 @@ use serde_with::skip_serializing_none;
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(BACKUP_OF_SECRETS), transform = rule(PROOF_OF_ENCRYPTED))]
 pub struct Backup {
     /// When to take backups: five-field cron, or `@daily` and the like. Default: none. A destination without a
     /// schedule serves backups that you or an update ask for.
@@ -32,11 +34,7 @@ pub struct Backup {
     /// Take a backup as soon as the schedule is first seen. Default false.
     pub immediate: Option<bool>,
     /// What a backup holds. Default `[Database, Spec]`, and `Files` with a data volume. `Secrets` needs encryption.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 5), transform = set)]
     pub include: Vec<Word<BackupPart>>,
     /// Encrypt backups with age. Default: not encrypted.
@@ -56,21 +54,17 @@ pub struct Backup {
 #[schemars(extend("required" = ["bucket"]))]
 pub struct BackupS3 {
     /// Name of the bucket; it must exist.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(min = 3, max = 63))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(min = 3, max = 63), transform = rule(ASCII))]
     pub bucket: String,
     /// Folder in the bucket, without `..`. Default `backups/<name>`.
-    #[schemars(length(max = 512), regex(pattern = NO_PARENT))]
+    #[schemars(length(max = 512), regex(pattern = NO_PARENT), transform = rule(NO_CONTROL))]
     pub path: Option<String>,
     /// Region of the bucket.
     #[schemars(length(max = 64))]
     pub region: Option<String>,
     /// Address of the service if it is not AWS, `https://host[:port]`.
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), transform = rule(ASCII))]
     pub endpoint: Option<String>,
     /// Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (or `S3_ACCESS_KEY_ID`, `S3_SECRET_ACCESS_KEY`).
     /// Default: that of objectStorage, else the pod's own identity.
@@ -104,11 +98,7 @@ pub struct Restore {
     /// Where the backup is, if not in the bucket of `backup`.
     pub s3: Option<Box<BackupS3>>,
     /// What to bring back. Default: what the backup holds.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 5), transform = set)]
     pub include: Vec<Word<BackupPart>>,
     /// Private key for an encrypted backup. Default: that of `backup.encryption`.

@@ -1,8 +1,11 @@
 //! `spec.database`: where the data are.
 
+use super::rules::{
+    AUTO_GROW_MAX_SIZE, DATABASE_ENGINE, DATABASE_SIZE, DATABASE_STORAGE_CLASS, EXTERNAL_NEEDS_URL,
+};
 use crate::crd::{
-    SecretKeyRef, SecretText, Word, null_as_empty,
-    schema::{QUANTITY, embedded},
+    SecretKeyRef, SecretText, Word, empty, or_empty,
+    schema::{NO_CONTROL, QUANTITY, embedded, rule},
     shared::{AutoGrow, CredentialRotation, DatabaseTls, DatabaseUpgrade, ManagedEngine},
     word::words,
 };
@@ -30,6 +33,7 @@ words! {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(EXTERNAL_NEEDS_URL))]
 pub struct Database {
     /// `managed`: the operator runs PostgreSQL. `external`: you do. `embedded`: the server runs its own on the data
     /// volume, for one replica. Default `managed`. A later change moves no data; changed back, the old data are there
@@ -38,7 +42,7 @@ pub struct Database {
     /// Connection URL of an external database, `postgres://…`. It stands here in clear text: prefer
     /// externalURLSecretRef.
     #[serde(rename = "externalURL")]
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), transform = rule(NO_CONTROL))]
     pub external_url: Option<SecretText>,
     /// Secret with the connection URL of an external database. Wins over externalURL. The role needs the right to
     /// create extensions.
@@ -52,20 +56,22 @@ pub struct Database {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(DATABASE_ENGINE))]
 pub struct DatabaseManaged {
     /// Image with PostgreSQL. Default `postgres:17-alpine`, or `postgres:<version>-alpine`.
     #[schemars(length(max = 512))]
     pub image: Option<String>,
     /// Size of the volume. It can grow, never shrink. Default `10Gi`.
-    #[schemars(regex(pattern = QUANTITY))]
+    #[schemars(length(max = 64), regex(pattern = QUANTITY), transform = rule(DATABASE_SIZE))]
     pub storage_size: Option<Quantity>,
     /// StorageClass of the volume. Default: the cluster's default class. Cannot be changed.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), transform = rule(DATABASE_STORAGE_CLASS))]
     pub storage_class: Option<String>,
     /// Use this claim instead of making one.
     #[schemars(length(max = 253))]
     pub existing_claim: Option<String>,
     /// CPU and memory of PostgreSQL. Default: requests 250m and 256Mi, limits 1 and 1Gi.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<ResourceRequirements>")]
     pub resources: Option<Box<ResourceRequirements>>,
     /// `Managed`: one PostgreSQL pod. `CloudNativePG`: a highly available cluster of that operator, which must be
@@ -78,17 +84,14 @@ pub struct DatabaseManaged {
     #[schemars(range(min = 15, max = 18))]
     pub version: Option<i32>,
     /// Grow the volume before it is full. Off by default; a full volume is always rescued.
+    #[schemars(transform = rule(AUTO_GROW_MAX_SIZE))]
     pub auto_grow: Option<AutoGrow>,
     /// Encryption of the server's connections to the database.
     pub tls: Option<DatabaseTls>,
     /// Regular change of the database password. Off by default.
     pub rotation: Option<CredentialRotation>,
     /// PostgreSQL settings, name to value. Names outside the supported list are refused and reported.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub parameters: BTreeMap<String, String>,
     /// Upgrade to another major version.

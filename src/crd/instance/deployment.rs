@@ -1,8 +1,9 @@
 //! `spec.deployment`: how people reach the server and sign in.
 
+use super::rules::{LOCAL_TRUSTED_IS_PRIVATE, PUBLIC_NEEDS_URL, PUBLIC_URL};
 use crate::crd::{
-    Word, null_as_empty,
-    schema::{EMAIL_RULE, atomic_list, cel},
+    Word, empty, or_empty,
+    schema::{ASCII, ASCII_DOMAIN, EMAIL, NO_CONTROL, atomic_list, each, rule},
     word::words,
 };
 use schemars::JsonSchema;
@@ -30,6 +31,7 @@ words! {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(LOCAL_TRUSTED_IS_PRIVATE), transform = rule(PUBLIC_NEEDS_URL))]
 pub struct Deployment {
     /// `authenticated`: people sign in. `local_trusted`: everybody who reaches the server is its admin.
     /// Default `authenticated`.
@@ -40,16 +42,12 @@ pub struct Deployment {
     /// The address that people type, `https://paperclip.example.com`. It sets links and cookies, and is shown in the
     /// status.
     #[serde(rename = "publicURL")]
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), transform = rule(PUBLIC_URL), transform = rule(ASCII))]
     pub public_url: Option<String>,
     /// Further host names that the server answers to. Those of the Service, the routes and publicURL are known
     /// already. Names match exactly, `*` is not supported by the server.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(max = 64), inner(length(max = 253)), transform = atomic_list)]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(max = 64), inner(length(max = 253)), transform = each(ASCII), transform = atomic_list)]
     pub allowed_hostnames: Vec<String>,
     /// The first admin in a fleet that is seeded from outside. Prefer `auth.adminUser`.
     pub platform_admin: Option<DeploymentPlatformAdmin>,
@@ -62,15 +60,11 @@ pub struct Deployment {
 #[schemars(extend("required" = ["email"]))]
 pub struct DeploymentPlatformAdmin {
     /// E-mail address. Without `auth.adminUser` an account with a generated password is made for it.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(max = 254), transform = cel(EMAIL_RULE, "must be an e-mail address"))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(max = 254), transform = rule(EMAIL), transform = rule(ASCII_DOMAIN))]
     pub email: String,
     /// Name shown in the application. Default `Admin`.
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 128), transform = rule(NO_CONTROL))]
     pub name: Option<String>,
     /// Id of the user in the platform. The published releases do not read it.
     #[serde(rename = "userID")]

@@ -1,6 +1,6 @@
 //! `spec.connections`, `.plugins`, `.selfConfigure`, `.branding` and `.heartbeat`: what is added to the application.
 
-use crate::crd::{LocalRef, Word, null_as_empty, schema::atomic_list, word::words};
+use crate::crd::{LocalRef, Word, empty, or_empty, schema::atomic_list, word::words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
@@ -54,11 +54,7 @@ pub struct Connections {
 #[schemars(extend("required" = ["name"]))]
 pub struct Plugin {
     /// Name of the npm package.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 214), regex(pattern = PACKAGE_NAME))]
     pub name: String,
     /// Version or distribution tag. Default: the newest at the time of installation.
@@ -74,11 +70,7 @@ pub struct SelfConfigure {
     /// Default false.
     pub enabled: Option<bool>,
     /// What may be changed.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 3), transform = atomic_list)]
     pub allowed_actions: Vec<Word<SelfConfigureAction>>,
 }

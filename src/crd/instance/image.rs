@@ -1,9 +1,10 @@
 //! `spec.image`: which build of the server runs, and how it is kept up to date.
 
+use super::rules::ONE_IMAGE_POLICY;
 use crate::crd::{
-    PullSecret, Word, null_as_empty,
-    schema::{DURATION, list_map},
-    shared::{Approval, ImagePolicy, ImageVerify, Rollout, one_policy},
+    PullSecret, Word, empty, or_empty,
+    schema::{DURATION, NO_CONTROL, list_map, rule},
+    shared::{Approval, ImagePolicy, ImageVerify, Rollout},
     word::words,
 };
 use schemars::JsonSchema;
@@ -28,7 +29,7 @@ words! {
 #[serde(rename_all = "camelCase")]
 pub struct Image {
     /// Registry and repository. Default `ghcr.io/paperclipai/paperclip`.
-    #[schemars(length(max = 255))]
+    #[schemars(length(max = 255), transform = rule(NO_CONTROL))]
     pub repository: Option<String>,
     /// Tag, for example `2026.916.1`. Default `latest`, which moves: pin a version, a digest, or use autoUpdate.
     #[schemars(regex(pattern = r"^([A-Za-z0-9_][A-Za-z0-9._-]{0,127})?$"))]
@@ -39,11 +40,7 @@ pub struct Image {
     /// When the image is pulled. Default `IfNotPresent`.
     pub pull_policy: Option<Word<PullPolicy>>,
     /// Secrets for the registry, used by all pods of the Instance and by autoUpdate.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16), transform = list_map(&["name"]))]
     pub pull_secrets: Vec<PullSecret>,
     /// Follow new builds.
@@ -61,7 +58,7 @@ pub struct ImageAutoUpdate {
     #[schemars(length(max = 64), regex(pattern = DURATION))]
     pub interval: Option<String>,
     /// Which build is chosen. Default: the digest of the configured tag.
-    #[schemars(transform = one_policy("image.autoUpdate.policy takes only one of digest and semver"))]
+    #[schemars(transform = rule(ONE_IMAGE_POLICY))]
     pub policy: Option<ImagePolicy>,
     /// A build must have been visible for so long before it is taken. Default `0s`.
     #[schemars(length(max = 64), regex(pattern = DURATION))]

@@ -1,7 +1,7 @@
 //! `spec.lifecycle`, `.privacy`, and the words of `.workload`: how the server runs and stops.
 
 use crate::crd::{
-    Word, null_as_empty,
+    Word, empty, or_empty,
     schema::{DURATION, atomic_list},
     shared::MaintenanceWindow,
     word::words,
@@ -45,11 +45,7 @@ pub struct Lifecycle {
     pub drain: Option<LifecycleDrain>,
     /// When restarts that the operator begins by itself may happen. Default: always. A change that you make is done
     /// at once.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16), transform = atomic_list)]
     pub maintenance_windows: Vec<MaintenanceWindow>,
 }

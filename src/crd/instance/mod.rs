@@ -14,6 +14,7 @@ mod lifecycle;
 mod networking;
 mod observability;
 mod probes;
+pub mod rules;
 mod secrets;
 mod security;
 mod status;
@@ -38,9 +39,16 @@ pub use status::*;
 pub use storage::*;
 pub use tailscale::*;
 
+use self::rules::{
+    EMBEDDED_IS_PRIVATE, FUNNEL_NEEDS_SIGN_IN, RESERVED_CONTAINER, RESERVED_VOLUME,
+    ROUTES_NEED_SIGN_IN,
+};
 use super::{
-    Word, null_as_empty,
-    schema::{atomic_list, embedded, list_map, stored_default},
+    Word, empty, or_empty,
+    schema::{
+        NO_CONTROL, NO_PARENT, atomic_list, each, embedded, lenient_rule, list_map, rule,
+        stored_default,
+    },
     shared::DeletionPolicy,
 };
 use k8s_openapi::api::core::v1::{
@@ -105,6 +113,11 @@ use std::collections::BTreeMap;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(
+    transform = lenient_rule(EMBEDDED_IS_PRIVATE),
+    transform = lenient_rule(ROUTES_NEED_SIGN_IN),
+    transform = lenient_rule(FUNNEL_NEEDS_SIGN_IN)
+)]
 pub struct InstanceSpec {
     /// The server's image.
     pub image: Option<Box<Image>>,
@@ -129,32 +142,21 @@ pub struct InstanceSpec {
     /// OAuth clients for connections to other services.
     pub connections: Option<Box<Connections>>,
     /// Plugins to install into the application.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 32), transform = list_map(&["name"]))]
     pub plugins: Vec<Plugin>,
     /// Changes that agents may ask for.
     pub self_configure: Option<Box<SelfConfigure>>,
     /// Environment variables of the server. One of the same name as the operator's replaces it.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<EnvVar>>", length(max = 256), transform = atomic_list)]
     pub env: Vec<EnvVar>,
     /// Secrets and ConfigMaps whose keys become environment variables of the server.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<EnvFromSource>>", length(max = 32), transform = atomic_list)]
     pub env_from: Vec<EnvFromSource>,
     /// CPU and memory of the server; agents that run in its pod count too. Default: requests 100m and 512Mi.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<ResourceRequirements>")]
     pub resources: Option<Box<ResourceRequirements>>,
     /// Rights and isolation of the pods.
@@ -186,50 +188,30 @@ pub struct InstanceSpec {
     pub backup: Option<Box<Backup>>,
     /// Restore from this backup: a path in the bucket, or the name of a PaperclipBackup. Done once for each value;
     /// what is there is replaced. Removed when it is done.
-    #[schemars(length(max = 1024), regex(pattern = super::schema::NO_PARENT))]
+    #[schemars(length(max = 1024), regex(pattern = NO_PARENT), transform = rule(NO_CONTROL))]
     pub restore_from: Option<String>,
     /// Options of restoreFrom.
     pub restore: Option<Box<Restore>>,
     /// The server in a tailnet.
     pub tailscale: Option<Box<Tailscale>>,
     /// Further containers of the server's pod.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(schema_with = "embedded::<Vec<Container>>", length(max = 16), transform = list_map(&["name"]))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(schema_with = "embedded::<Vec<Container>>", transform = each(RESERVED_CONTAINER), length(max = 16), transform = list_map(&["name"]))]
     pub sidecars: Vec<Container>,
     /// Further init containers of the server's pod, run after the operator's.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(schema_with = "embedded::<Vec<Container>>", length(max = 16), transform = list_map(&["name"]))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(schema_with = "embedded::<Vec<Container>>", transform = each(RESERVED_CONTAINER), length(max = 16), transform = list_map(&["name"]))]
     pub init_containers: Vec<Container>,
     /// Further volumes of the server's pod. The data volume is called `paperclip-data`.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(schema_with = "embedded::<Vec<Volume>>", length(max = 32), transform = list_map(&["name"]))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(schema_with = "embedded::<Vec<Volume>>", transform = each(RESERVED_VOLUME), length(max = 32), transform = list_map(&["name"]))]
     pub extra_volumes: Vec<Volume>,
     /// Further mounts of the server container.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<VolumeMount>>", length(max = 64), transform = list_map(&["mountPath"]))]
     pub extra_volume_mounts: Vec<VolumeMount>,
     /// Annotations of the server's pods. A change restarts them.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(extend("maxProperties" = 64))]
     pub pod_annotations: BTreeMap<String, String>,
 }

@@ -1,8 +1,9 @@
 //! `spec.networking`: Service and routes.
 
+use super::rules::{ROUTE_NEEDS_PARENT, TRUSTED_PROXY};
 use crate::crd::{
-    Word, null_as_empty,
-    schema::{PROXY_RULE, atomic_list, each, set},
+    Word, empty, or_empty,
+    schema::{ASCII, atomic_list, each, rule, set},
     word::words,
 };
 use schemars::JsonSchema;
@@ -44,15 +45,11 @@ pub struct Networking {
     /// Default: `AfterBootstrap` if an admin is configured, else `Immediate`.
     pub exposure_policy: Option<Word<ExposurePolicy>>,
     /// Addresses and networks of the proxies whose forwarded client addresses the server believes. Default: none.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(
         length(max = 64),
         inner(length(max = 64)),
-        transform = each(PROXY_RULE, "networking.trustedProxies takes IP addresses and CIDRs only"),
+        transform = each(TRUSTED_PROXY),
         transform = set
     )]
     pub trusted_proxies: Vec<String>,
@@ -70,11 +67,7 @@ pub struct NetworkingService {
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
     /// Annotations of the Service.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -89,27 +82,15 @@ pub struct NetworkingIngress {
     #[schemars(length(max = 253))]
     pub ingress_class_name: Option<String>,
     /// Host names. Default: the host of `deployment.publicURL`.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(max = 64), inner(length(max = 253)), transform = atomic_list)]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(max = 64), inner(length(max = 253)), transform = each(ASCII), transform = atomic_list)]
     pub hosts: Vec<String>,
     /// Certificates.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 64), transform = atomic_list)]
     pub tls: Vec<NetworkingIngressTls>,
     /// Annotations of the Ingress. None are added by the operator.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -119,20 +100,12 @@ pub struct NetworkingIngress {
 #[schemars(extend("required" = ["hosts", "secretName"]))]
 pub struct NetworkingIngressTls {
     /// Host names that it is for.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(max = 64), inner(length(max = 253)), transform = atomic_list)]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(max = 64), inner(length(max = 253)), transform = each(ASCII), transform = atomic_list)]
     pub hosts: Vec<String>,
     /// Secret of type `kubernetes.io/tls`.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(max = 253))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(min = 1, max = 253))]
     pub secret_name: String,
 }
 
@@ -140,31 +113,20 @@ pub struct NetworkingIngressTls {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(ROUTE_NEEDS_PARENT))]
 pub struct NetworkingHttpRoute {
     /// Make the HTTPRoute. Default false.
     pub enabled: Option<bool>,
     /// Gateways to attach to. Required when enabled.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16), transform = atomic_list)]
     pub parent_refs: Vec<NetworkingHttpRouteParentRef>,
     /// Host names. Default: those of the Gateway.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(max = 64), inner(length(max = 253)), transform = atomic_list)]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(max = 64), inner(length(max = 253)), transform = each(ASCII), transform = atomic_list)]
     pub hostnames: Vec<String>,
     /// Annotations of the HTTPRoute.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -175,11 +137,7 @@ pub struct NetworkingHttpRoute {
 #[schemars(extend("required" = ["name"]))]
 pub struct NetworkingHttpRouteParentRef {
     /// Name of the Gateway.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// Namespace of the Gateway. Default: the Instance's. The Gateway decides whom it lets attach.

@@ -1,6 +1,10 @@
 //! `spec.observability`: metrics, logs, traces.
 
-use crate::crd::{SecretKeyRef, Word, null_as_empty, schema::DURATION, word::words};
+use crate::crd::{
+    SecretKeyRef, Word, empty, or_empty,
+    schema::{ASCII, DURATION, rule},
+    word::words,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
@@ -77,15 +81,11 @@ pub struct ObservabilityMetricsPrometheusRule {
     /// Make it. Default false.
     pub enabled: Option<bool>,
     /// Labels, so that your Prometheus selects it.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub labels: BTreeMap<String, String>,
     /// Start of the runbook links in alerts; the name of the alert follows.
     #[serde(rename = "runbookBaseURL")]
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), transform = rule(ASCII))]
     pub runbook_base_url: Option<String>,
 }
 
@@ -97,11 +97,7 @@ pub struct ObservabilityMetricsGrafanaDashboard {
     /// Make them. Default false.
     pub enabled: Option<bool>,
     /// Labels, so that your Grafana finds them. Default `grafana_dashboard: "1"`.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub labels: BTreeMap<String, String>,
     /// Folder in Grafana. Default `Paperclip`.
     #[schemars(length(max = 128))]
@@ -123,7 +119,7 @@ pub struct ObservabilityLogging {
 #[serde(rename_all = "camelCase")]
 pub struct ObservabilityOtlp {
     /// Address of the collector, `http://collector:4317`. Default: nothing is sent.
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), transform = rule(ASCII))]
     pub endpoint: Option<String>,
     /// Default `grpc`.
     pub protocol: Option<Word<OtlpProtocol>>,

@@ -1,6 +1,7 @@
 //! `spec.probes`: how the kubelet asks whether the server is well.
 
-use crate::crd::{Word, schema::cel, word::words};
+use super::rules::ONE_SUCCESS;
+use crate::crd::{Word, schema::rule, word::words};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
@@ -17,12 +18,6 @@ words! {
     }
 }
 
-/// The rule of liveness and start-up probes.
-const ONE_SUCCESS: &str =
-    "!has(self.successThreshold) || self.successThreshold == null || self.successThreshold == 1";
-/// Its message.
-const ONE_SUCCESS_MESSAGE: &str = "successThreshold must be 1 for liveness and startup probes";
-
 /// Probes of the server.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,12 +28,12 @@ pub struct Probes {
     #[serde(rename = "type")]
     pub type_: Option<Word<ProbeType>>,
     /// When the server is restarted. Default: delay 15, period 20, timeout 5, failures 6.
-    #[schemars(transform = cel(ONE_SUCCESS, ONE_SUCCESS_MESSAGE))]
+    #[schemars(transform = rule(ONE_SUCCESS))]
     pub liveness: Option<Probe>,
     /// When the server gets requests. Default: delay 5, period 10, timeout 3, failures 3, successes 1.
     pub readiness: Option<Probe>,
     /// When the server counts as started. Default: delay 0, period 5, timeout 3, failures 30.
-    #[schemars(transform = cel(ONE_SUCCESS, ONE_SUCCESS_MESSAGE))]
+    #[schemars(transform = rule(ONE_SUCCESS))]
     pub startup: Option<Probe>,
 }
 

@@ -1,6 +1,11 @@
 //! `spec.secrets`: where the application keeps the secrets of its users.
 
-use crate::crd::{SecretKeyRef, Word, null_as_empty, word::words};
+use super::rules::AWS_NEEDS_OPTIONS;
+use crate::crd::{
+    SecretKeyRef, Word, empty, or_empty,
+    schema::{ASCII, rule},
+    word::words,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
@@ -19,6 +24,7 @@ words! {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(AWS_NEEDS_OPTIONS))]
 pub struct Secrets {
     /// `local_encrypted`: in the database, encrypted with the master key. `aws_secrets_manager`: in AWS.
     /// Default `local_encrypted`.
@@ -39,29 +45,17 @@ pub struct Secrets {
 #[schemars(extend("required" = ["region", "kmsKeyID", "deploymentID"]))]
 pub struct SecretsAws {
     /// Region.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 64))]
     pub region: String,
     /// Id or ARN of the KMS key.
-    #[serde(
-        rename = "kmsKeyID",
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(rename = "kmsKeyID")]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 2048))]
     pub kms_key_id: String,
     /// Name of this installation among others in the account.
-    #[serde(
-        rename = "deploymentID",
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(rename = "deploymentID")]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(min = 1, max = 256))]
     pub deployment_id: String,
     /// Start of the names of the secrets. Default `paperclip`.
@@ -71,7 +65,7 @@ pub struct SecretsAws {
     #[schemars(length(max = 256))]
     pub environment: Option<String>,
     /// Address of the service, if it is not the public one.
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), transform = rule(ASCII))]
     pub endpoint: Option<String>,
     /// Days in which a deleted secret can be brought back, 7 to 30. Default 30.
     pub delete_recovery_days: Option<i32>,

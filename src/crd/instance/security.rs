@@ -1,7 +1,7 @@
 //! `spec.security`: rights of the pods, and who may talk to whom.
 
 use crate::crd::{
-    null_as_empty,
+    empty, or_empty,
     schema::{atomic_list, embedded, set},
 };
 use k8s_openapi::api::{
@@ -23,10 +23,12 @@ const CIDR: &str = r"^[0-9a-fA-F.:]+/[0-9]{1,3}$";
 pub struct Security {
     /// Security context of the server's pods. Replaces the default as a whole: user and group 1000, not root, seccomp
     /// RuntimeDefault.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<PodSecurityContext>")]
     pub pod_security_context: Option<Box<PodSecurityContext>>,
     /// Security context of the operator's containers in these pods. Replaces the default as a whole: no privilege
     /// escalation, no capabilities, read-only root file system.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<SecurityContext>")]
     pub container_security_context: Option<Box<SecurityContext>>,
     /// Kept for old manifests. Volumes are labelled by the container runtime; set `podSecurityContext.seLinuxOptions`
@@ -47,29 +49,17 @@ pub struct SecurityNetworkPolicy {
     /// DNS, port 443, and the services named in this Instance. Default true.
     pub enabled: Option<bool>,
     /// Networks that may also connect to the server.
-    #[serde(
-        rename = "allowIngressCIDRs",
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(rename = "allowIngressCIDRs")]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 64), inner(length(max = 64), regex(pattern = CIDR)), transform = set)]
     pub allow_ingress_cidrs: Vec<String>,
     /// Networks that the server may also connect to, on all ports.
-    #[serde(
-        rename = "allowEgressCIDRs",
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(rename = "allowEgressCIDRs")]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 64), inner(length(max = 64), regex(pattern = CIDR)), transform = set)]
     pub allow_egress_cidrs: Vec<String>,
     /// Further rules for outgoing connections, as in a NetworkPolicy.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(
         schema_with = "embedded::<Vec<NetworkPolicyEgressRule>>",
         length(max = 64),
@@ -86,11 +76,7 @@ pub struct SecurityRbac {
     /// Make a service account and the rights that sandboxes need. Default true.
     pub create: Option<bool>,
     /// Annotations of the service account, for example for IRSA or workload identity.
-    #[serde(
-        default,
-        skip_serializing_if = "BTreeMap::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub service_account_annotations: BTreeMap<String, String>,
     /// Name of the service account. Default: the Instance's name, or `default` with `create: false`. One that exists
     /// already is used as it is.

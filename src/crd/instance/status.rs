@@ -1,7 +1,7 @@
 //! `status` of an Instance: what was observed, never what was wished.
 
 use crate::crd::{
-    Word, null_as_empty,
+    Word, empty, or_empty,
     schema::{embedded, list_map},
     word::words,
 };
@@ -98,11 +98,7 @@ pub struct InstanceStatus {
     /// Generation of the spec that this status is about.
     pub observed_generation: Option<i64>,
     /// What is true of the parts. `Ready` is the sum; `Stalled` asks for a person.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(schema_with = "embedded::<Vec<Condition>>", length(max = 40), transform = list_map(&["type"]))]
     pub conditions: Vec<Condition>,
     /// State, cause, and what happens next and by whom, in one sentence.
@@ -125,11 +121,7 @@ pub struct InstanceStatus {
     /// Names of objects that exist and belong to this Instance.
     pub managed_resources: Option<Box<ManagedResources>>,
     /// Child resources and how they are.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16), transform = list_map(&["kind", "name"]))]
     pub children: Vec<ChildStatus>,
     /// Backups of this Instance.
@@ -147,11 +139,7 @@ pub struct InstanceStatus {
     /// Which master key the data belong to.
     pub master_key: Option<Box<MasterKeyStatus>>,
     /// Plugins that were installed because of this Instance.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 32), transform = list_map(&["name"]))]
     pub plugins: Vec<PluginStatus>,
     /// Which revision of the pod template runs. An update of the operator alone does not change it.
@@ -159,11 +147,7 @@ pub struct InstanceStatus {
     /// Set if this Instance was taken over from the earlier operator.
     pub adopted: Option<Box<AdoptedStatus>>,
     /// Values that came from PaperclipClusterDefaults.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 64), transform = list_map(&["path"]))]
     pub effective_defaults: Vec<EffectiveDefault>,
     /// Steps of the deletion.
@@ -220,11 +204,7 @@ pub struct ManagedResources {
     /// Job that migrates the database.
     pub migration_job: Option<String>,
     /// Generated Secrets.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16))]
     pub secrets: Vec<String>,
 }
@@ -236,18 +216,10 @@ pub struct ManagedResources {
 #[schemars(extend("required" = ["kind", "name"]))]
 pub struct ChildStatus {
     /// Kind of the child.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub kind: String,
     /// Name of the child.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub name: String,
     /// Its condition `Ready`; `Unknown` while that is about an older spec.
     pub ready: Option<Word<ConditionStatus>>,
@@ -332,11 +304,7 @@ pub struct AutoUpdateStatus {
     #[schemars(length(max = 1024))]
     pub blocked_by: Option<String>,
     /// Builds that did not become healthy.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 5))]
     pub rejected: Vec<String>,
 }
@@ -413,11 +381,7 @@ pub struct MasterKeyStatus {
 #[schemars(extend("required" = ["name"]))]
 pub struct PluginStatus {
     /// Name of the npm package.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub name: String,
     /// Installed version.
     pub version: Option<String>,
@@ -437,11 +401,7 @@ pub struct AdoptedStatus {
     /// When it was taken over.
     pub time: Option<Time>,
     /// Stored values that had no effect then and are read as absent until they change.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16))]
     pub ignored: Vec<String>,
 }
@@ -453,11 +413,7 @@ pub struct AdoptedStatus {
 #[schemars(extend("required" = ["path"]))]
 pub struct EffectiveDefault {
     /// Path in the spec.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     pub path: String,
     /// The value as JSON; for a variable its name only.
     #[schemars(length(max = 1024))]

@@ -1,8 +1,11 @@
 //! `spec.storage` and `spec.objectStorage`: the data volume, and the bucket for uploads.
 
+use super::rules::{
+    ENDPOINT_OF_OTHERS, PERSISTENCE_ACCESS_MODES, PERSISTENCE_SIZE, PERSISTENCE_STORAGE_CLASS,
+};
 use crate::crd::{
-    LocalRef, Word, null_as_empty,
-    schema::{NO_PARENT, QUANTITY, atomic_list},
+    LocalRef, Word, empty, or_empty,
+    schema::{ASCII, NO_CONTROL, NO_PARENT, QUANTITY, atomic_list, rule},
     word::words,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -50,19 +53,15 @@ pub struct StoragePersistence {
     /// Keep files in a volume claim. `false`: they go with the pod. Default true.
     pub enabled: Option<bool>,
     /// Size of the claim. It can grow, never shrink. Default `5Gi`.
-    #[schemars(regex(pattern = QUANTITY))]
+    #[schemars(length(max = 64), regex(pattern = QUANTITY), transform = rule(PERSISTENCE_SIZE))]
     pub size: Option<Quantity>,
     /// StorageClass of the claim. Default: the cluster's default class. Cannot be changed.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 253), transform = rule(PERSISTENCE_STORAGE_CLASS))]
     pub storage_class: Option<String>,
     /// Access modes of the claim. Default `[ReadWriteOnce]`; more than one replica wants `ReadWriteMany`. Cannot be
     /// changed.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(max = 4), transform = atomic_list)]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(max = 4), transform = rule(PERSISTENCE_ACCESS_MODES), transform = atomic_list)]
     pub access_modes: Vec<Word<AccessMode>>,
     /// Use this claim instead of making one. It is never resized and never deleted.
     #[schemars(length(max = 253))]
@@ -73,26 +72,22 @@ pub struct StoragePersistence {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("required" = ["provider", "bucket"]))]
+#[schemars(extend("required" = ["provider", "bucket"]), transform = rule(ENDPOINT_OF_OTHERS))]
 pub struct ObjectStorage {
     /// `s3`, `minio` or `r2`; the last two need an endpoint.
     pub provider: Option<Word<ObjectStorageProvider>>,
     /// Name of the bucket; it must exist.
-    #[serde(
-        default,
-        skip_serializing_if = "String::is_empty",
-        deserialize_with = "null_as_empty"
-    )]
-    #[schemars(length(min = 3, max = 63))]
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(min = 3, max = 63), transform = rule(ASCII))]
     pub bucket: String,
     /// Region of the bucket. Default `auto` for r2.
     #[schemars(length(max = 64))]
     pub region: Option<String>,
     /// Address of the service if it is not AWS, `https://host[:port]`.
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 2048), transform = rule(ASCII))]
     pub endpoint: Option<String>,
     /// Folder in the bucket. A change hides the uploads that are there.
-    #[schemars(length(max = 512), regex(pattern = NO_PARENT))]
+    #[schemars(length(max = 512), regex(pattern = NO_PARENT), transform = rule(NO_CONTROL))]
     pub prefix: Option<String>,
     /// Bucket name in the path instead of the host name. Default true for minio, else false.
     pub force_path_style: Option<bool>,

@@ -1,6 +1,11 @@
 //! `spec.tailscale`: the server in a tailnet.
 
-use crate::crd::{LocalRef, Word, schema::embedded, word::words};
+use super::rules::TAILSCALE_NEEDS_KEY;
+use crate::crd::{
+    LocalRef, Word,
+    schema::{embedded, rule},
+    word::words,
+};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +25,7 @@ words! {
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = rule(TAILSCALE_NEEDS_KEY))]
 pub struct Tailscale {
     /// Join a tailnet. Default false.
     pub enabled: Option<bool>,
@@ -36,6 +42,7 @@ pub struct Tailscale {
     )]
     pub hostname: Option<String>,
     /// CPU and memory of the container.
+    #[serde(default)]
     #[schemars(schema_with = "embedded::<ResourceRequirements>")]
     pub resources: Option<Box<ResourceRequirements>>,
 }
