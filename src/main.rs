@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use clap::{Parser, Subcommand};
+use paperclip_operator::crd::{self, manifest};
 use paperclip_operator::run;
 use paperclip_operator::shared::options::Options;
 use paperclip_operator::shared::telemetry::Telemetry;
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// Run the controllers
     Run(Box<Options>),
+    /// Print the definitions of all kinds as YAML
+    Crds,
     /// Print the version
     Version,
 }
@@ -26,6 +29,10 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(options) => operate(*options),
+        Command::Crds => match manifest::stream(&crd::all()) {
+            Ok(yaml) => print(yaml.trim_end()),
+            Err(error) => fail(&error.to_string()),
+        },
         Command::Version => print(env!("CARGO_PKG_VERSION")),
     }
 }

@@ -10,11 +10,14 @@
 //! is empty if a stored object lacks it. Defaults are not here: they are what `validate` of each controller makes of
 //! an absent field. The only values that the API server fills in are `availability` and `availability.replicas`.
 
+#![allow(clippy::duplicated_attributes)] // each printer column says its type
+
 pub mod backup;
 pub mod cluster_defaults;
 pub mod database;
 pub mod image_watch;
 pub mod instance;
+pub mod manifest;
 mod refs;
 pub mod restore;
 pub mod sandbox_pool;
