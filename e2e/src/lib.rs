@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod binaries;
 pub mod cache;
 pub mod cluster;

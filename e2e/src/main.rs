@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use paperclip_e2e::bench;
 use paperclip_e2e::cache::Cache;
 use paperclip_e2e::cluster::{self, Options, Tier, host, init};
 use paperclip_e2e::images::{self, operator, store};
@@ -33,6 +34,18 @@ enum Command {
         /// Write the images as archives into this folder
         #[arg(long)]
         archives: Option<PathBuf>,
+    },
+    /// Measure what the operator costs; prints the table of docs/performance.md
+    Bench {
+        /// Instances at once
+        #[arg(long, default_value_t = 1000)]
+        fleet: usize,
+        /// Instances one after the other
+        #[arg(long, default_value_t = 30)]
+        singles: usize,
+        /// Seconds to look at a fleet at rest
+        #[arg(long, default_value_t = 120)]
+        rest: u64,
     },
     #[command(hide = true)]
     ClusterInit { run: PathBuf },
@@ -114,6 +127,18 @@ async fn with_runtime(command: Command) -> Result<ExitCode> {
             }
         }
         Command::Images { load, archives } => build_images(&cache, load, archives).await?,
+        Command::Bench {
+            fleet,
+            singles,
+            rest,
+        } => {
+            let plan = bench::Plan {
+                fleet,
+                singles,
+                rest: std::time::Duration::from_secs(rest),
+            };
+            println!("{}", bench::run(&plan).await?);
+        }
         Command::ClusterSupervise { run } => init::supervise(&run).await?,
         Command::ClusterInit { .. } | Command::FillStore { .. } | Command::ImportImage { .. } => {}
     }

@@ -25,6 +25,8 @@ pub struct OperatorOptions {
     pub arguments: Vec<String>,
     /// Further environment.
     pub environment: Vec<(String, String)>,
+    /// How it is compiled: a cargo profile, `quick` if empty.
+    pub profile: &'static str,
 }
 
 impl OperatorOptions {
@@ -51,6 +53,13 @@ pub struct Operator<'a> {
 impl Cluster {
     /// Starts the operator and waits until it says that it is ready.
     pub async fn operator(&self, options: OperatorOptions) -> Result<Operator<'_>> {
+        let mut operator = self.operator_not_started(options).await?;
+        operator.start().await?;
+        Ok(operator)
+    }
+
+    /// Builds the operator and gives it its account, and does not start it.
+    pub async fn operator_not_started(&self, options: OperatorOptions) -> Result<Operator<'_>> {
         self.install_definitions().await?;
         let kubeconfig = rights::grant(self, &options.home, &options.namespaces).await?;
         let folder = self
@@ -59,15 +68,14 @@ impl Cluster {
             .join(unique(&format!("operator-{}", options.home)));
         fs::create_dir_all(&folder)?;
         crate::cluster::write_private(&folder.join("kubeconfig"), &kubeconfig)?;
-        let mut operator = Operator {
+        program(options.profile).await?;
+        Ok(Operator {
             cluster: self,
             options,
             address: own_address(&folder.to_string_lossy()),
             folder,
             child: None,
-        };
-        operator.start().await?;
-        Ok(operator)
+        })
     }
 }
 
@@ -83,10 +91,15 @@ fn own_address(text: &str) -> String {
     )
 }
 
-/// The program, built once for this test program.
-async fn program() -> Result<&'static Programs> {
-    static BUILT: OnceCell<Programs> = OnceCell::const_new();
-    BUILT.get_or_try_init(|| operator::programs("quick")).await
+/// The programs, built once per profile for this test program.
+async fn program(profile: &str) -> Result<&'static Programs> {
+    static QUICK: OnceCell<Programs> = OnceCell::const_new();
+    static RELEASE: OnceCell<Programs> = OnceCell::const_new();
+    let (built, profile) = match profile {
+        "release" => (&RELEASE, "release"),
+        _ => (&QUICK, "quick"),
+    };
+    built.get_or_try_init(|| operator::programs(profile)).await
 }
 
 impl Operator<'_> {
@@ -129,7 +142,9 @@ impl Operator<'_> {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(inside.get_program())
             .args(inside.get_args());
-        command.arg(&program().await?.operator).arg("run");
+        command
+            .arg(&program(self.options.profile).await?.operator)
+            .arg("run");
         command.args([
             format!("--metrics-addr={}:8080", self.address),
             format!("--health-addr={}:8081", self.address),
@@ -166,6 +181,15 @@ impl Operator<'_> {
             Some(status) => bail!("the operator ended with {status}"),
             None => Ok(()),
         }
+    }
+
+    /// `/readyz` says yes.
+    pub async fn is_ready(&self) -> bool {
+        let answer = self
+            .cluster
+            .http_get(&format!("{}:8081", self.address), "/readyz")
+            .await;
+        answer.is_ok_and(|answer| answer.status.is_success())
     }
 
     /// Process id on this machine, for measurements.
