@@ -108,29 +108,31 @@ async fn name_server() -> Result<()> {
     mount(&["--bind", "/run/resolv.conf", "/etc/resolv.conf"]).await
 }
 
-/// Hierarchies of control groups: one for version 2, one for each controller for version 1.
-fn hierarchies() -> Result<Vec<PathBuf>> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let of_type = |wanted: &str| -> Vec<PathBuf> {
-        let fields = mounts
-            .lines()
-            .map(|line| line.split(' ').collect::<Vec<_>>());
-        fields
-            .filter(|fields| fields.get(2) == Some(&wanted))
-            .filter_map(|fields| fields.get(1).map(PathBuf::from))
-            .collect()
-    };
-    let version_1 = of_type("cgroup");
-    Ok(if version_1.is_empty() {
-        of_type("cgroup2")
+/// Where file systems of a type are mounted.
+fn mounted(kind: &str) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let fields = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    let wanted = fields.filter(|fields| fields.get(2) == Some(&kind));
+    wanted
+        .filter_map(|fields| fields.get(1).map(PathBuf::from))
+        .collect()
+}
+
+/// Hierarchies of control groups that kubelet uses: one for each controller of version 1, else the one of version 2.
+fn hierarchies() -> Vec<PathBuf> {
+    let version_1 = mounted("cgroup");
+    if version_1.is_empty() {
+        mounted("cgroup2")
     } else {
         version_1
-    })
+    }
 }
 
 /// Makes the group below which kubelet makes those of its pods, so that several kubelets do not tidy away each other's.
 fn create_control_groups(name: &str) -> Result<()> {
-    for hierarchy in hierarchies()? {
+    for hierarchy in hierarchies() {
         let group = hierarchy.join(name);
         fs::create_dir_all(&group)
             .with_context(|| format!("cannot make the control group {}", group.display()))?;
@@ -149,7 +151,8 @@ fn create_control_groups(name: &str) -> Result<()> {
 
 /// Removes the control groups of a cluster that has ended. What still holds a process stays.
 pub fn remove_control_groups(name: &str) {
-    for hierarchy in hierarchies().unwrap_or_default() {
+    // Beside version 1 there may be a version 2 without controllers, in which the runtime makes groups too.
+    for hierarchy in [mounted("cgroup"), mounted("cgroup2")].concat() {
         remove_group(&hierarchy.join(name));
     }
 }

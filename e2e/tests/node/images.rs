@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use http::Request;
+use http_body_util::Full;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use paperclip_e2e::harness::{Cluster, until};
+use paperclip_e2e::harness::{Cluster, until, wait_for};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -26,7 +27,7 @@ fn is_ready(pod: &Pod) -> bool {
 async fn the_server_becomes_healthy_on_postgres() -> Result<()> {
     let cluster = Cluster::node().await?;
     let namespace = cluster.namespace("images").await?;
-    namespace.apply(include_str!("images.yaml")).await?;
+    namespace.apply(include_str!("database.yaml")).await?;
     let pods: Api<Pod> = Api::namespaced(cluster.client().await?, &namespace.name);
     until(&pods, "db", "is ready", 2 * MINUTE, is_ready).await?;
 
@@ -58,14 +59,28 @@ async fn the_server_becomes_healthy_on_postgres() -> Result<()> {
         "{identity}"
     );
 
+    namespace.apply(include_str!("server.yaml")).await?;
     until(&pods, "server", "is ready", 5 * MINUTE, is_ready).await?;
     let address = format!("server.{}.svc.cluster.local:3100", namespace.name);
-    let request = Request::get("/api/health")
-        .header("Host", "localhost")
-        .body(http_body_util::Full::default())?;
-    let health = cluster.http(&address, request).await?;
-    assert_eq!(health.status, 200, "{}", health.text());
-    assert_eq!(health.json()?["status"], "ok", "{}", health.text());
+    // The pod is ready; kube-proxy hears of it a moment later, and the server first tidies up.
+    wait_for(
+        "the server to be healthy through its Service",
+        MINUTE,
+        async || {
+            let request = Request::get("/api/health").header("Host", "localhost");
+            let health = cluster
+                .http(&address, request.body(Full::default())?)
+                .await?;
+            ensure!(
+                health.status == 200 && health.json()?["status"] == "ok",
+                "{} {}",
+                health.status,
+                health.text()
+            );
+            Ok(Some(()))
+        },
+    )
+    .await?;
 
     let log = namespace.kubectl(&["logs", "server"]).await?;
     assert!(!log.is_empty(), "the server's log can be read");
