@@ -26,13 +26,15 @@ use crate::tls::{Tls, TlsError};
 use crate::urls::{DatabaseUrl, UrlError};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-const WAIT_FOR_DATABASE: Duration = Duration::from_secs(60);
+/// How long the database may take to answer, unless the environment says otherwise.
+const WAIT_SECONDS: u64 = 60;
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Where the database is and how to get there.
 struct Target {
     url: DatabaseUrl,
     tls: Tls,
+    wait: Duration,
 }
 
 /// A question to the database failed.
@@ -170,7 +172,12 @@ impl Target {
             environment.get("NODE_EXTRA_CA_CERTS").map(Path::new),
         )?;
         tracing::info!(database = %url, from = name, "database");
-        Ok(Self { url, tls })
+        let seconds = environment.parse("PAPERCLIP_AGENT_WAIT_SECONDS", "a number of seconds")?;
+        Ok(Self {
+            url,
+            tls,
+            wait: Duration::from_secs(seconds.unwrap_or(WAIT_SECONDS)),
+        })
     }
 
     async fn open(&self) -> Result<Connection, ConnectError> {
@@ -189,9 +196,7 @@ impl Target {
         loop {
             match self.open().await {
                 Ok(connection) => return Ok(connection),
-                Err(error)
-                    if error.exit() == Exit::WrongInput || since.elapsed() > WAIT_FOR_DATABASE =>
-                {
+                Err(error) if error.exit() == Exit::WrongInput || since.elapsed() > self.wait => {
                     return Err(error);
                 }
                 Err(error) => {

@@ -49,6 +49,8 @@ pub async fn run(
     let follower = tokio::spawn(follow(config.clone()));
     let mut stopping = Stopping::No;
     let mut deadline = Instant::now();
+    // Those that ended while nobody listened.
+    collect_orphans(server.id());
     let status = loop {
         tokio::select! {
             status = server.wait() => break status?,
