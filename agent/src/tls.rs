@@ -10,10 +10,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
@@ -32,6 +36,9 @@ pub enum TlsError {
     /// The library refused its own defaults.
     #[error("TLS: {0}")]
     Library(#[from] rustls::Error),
+    /// The library refused the authorities.
+    #[error("TLS: {0}")]
+    Authorities(#[from] rustls::client::VerifierBuilderError),
 }
 
 impl Tls {
@@ -40,30 +47,24 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?;
-        let config = if encryption == Encryption::Verified {
-            let mut roots = RootCertStore {
-                roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-            };
-            if let Some(path) = extra_authorities {
-                let unreadable =
-                    |error: &dyn std::fmt::Display| TlsError::ExtraAuthorities(error.to_string());
-                for certificate in
-                    CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?
-                {
-                    roots
-                        .add(certificate.map_err(|error| unreadable(&error))?)
-                        .map_err(|error| unreadable(&error))?;
-                }
-            }
-            builder.with_root_certificates(roots).with_no_client_auth()
+        let verifier: Arc<dyn ServerCertVerifier> = if encryption == Encryption::Verified {
+            let extra = extra_authorities.map(certificates).transpose()?;
+            Arc::new(KnownCertificate::new(extra.unwrap_or_default(), provider)?)
         } else {
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-                .with_no_client_auth()
+            Arc::new(AnyCertificate(provider))
         };
+        let config = builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth();
         Ok(Self(Arc::new(config)))
     }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|error| TlsError::ExtraAuthorities(error.to_string()))
 }
 
 impl<S> MakeTlsConnect<S> for Tls
@@ -150,6 +151,81 @@ where
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0).poll_shutdown(context)
+    }
+}
+
+/// Takes certificates of known authorities for their host, and certificates that are themselves in the list of extra
+/// authorities: a server that signed its own is trusted so by Node, and is common in small installations.
+#[derive(Debug)]
+struct KnownCertificate {
+    authorities: Arc<WebPkiServerVerifier>,
+    extra: Vec<CertificateDer<'static>>,
+}
+
+impl KnownCertificate {
+    fn new(
+        extra: Vec<CertificateDer<'static>>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        };
+        for certificate in &extra {
+            roots
+                .add(certificate.clone())
+                .map_err(|error| TlsError::ExtraAuthorities(error.to_string()))?;
+        }
+        let authorities =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+        Ok(Self { authorities, extra })
+    }
+}
+
+impl ServerCertVerifier for KnownCertificate {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let of_authority = self
+            .authorities
+            .verify_server_cert(certificate, chain, name, ocsp, now);
+        // Everything that a certificate can be wrong in has an error of its own; what remains is that it may sign
+        // others, which a server's certificate usually may not.
+        if let Err(rustls::Error::InvalidCertificate(CertificateError::Other(_))) = of_authority
+            && self.extra.contains(certificate)
+        {
+            verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        of_authority
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
     }
 }
 

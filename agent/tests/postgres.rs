@@ -353,8 +353,8 @@ async fn data_of_the_official_image_is_taken_up_as_it_is() {
         "paperclip",
         "a superuser was added"
     );
-    let roles = "SELECT count(*)::text FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'";
-    assert_eq!(text(&application, roles).await, "1", "a role was added");
+    let others = "SELECT count(*)::text FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%'";
+    assert_eq!(text(&application, others).await, "1", "a role was added");
     assert_eq!(container.stop(), 0);
     assert_eq!(fs::read_to_string(data.join("pg_hba.conf")).unwrap(), rules);
     assert_eq!(

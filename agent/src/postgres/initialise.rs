@@ -154,7 +154,9 @@ async fn fill(
     let superuser = Superuser::new(config, SUPERUSER);
     let work = async {
         superuser.wait(START_WITHIN).await?;
-        roles::create_readers(&superuser).await?;
+        if binaries.major >= 14 {
+            roles::create_readers(&superuser).await?;
+        }
         roles::ensure(&superuser, &config.database, credentials).await
     };
     tokio::select! {

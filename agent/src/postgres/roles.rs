@@ -115,7 +115,7 @@ impl Superuser {
     }
 }
 
-/// Makes the role for those who only read. Part of a new data directory.
+/// Makes the role for those who only read, out of roles that PostgreSQL has since 14. Part of a new data directory.
 pub async fn create_readers(superuser: &Superuser) -> Result<(), RolesError> {
     let connection = superuser.open("postgres").await?;
     let text =

@@ -151,9 +151,12 @@ impl Site {
     }
 
     fn environment(&self, command: &mut Command) {
+        let own = self.root.join("bin");
+        let programs = postgres_programs();
         let path = format!(
-            "{}:/usr/local/bin:/usr/bin:/bin",
-            postgres_programs().display()
+            "{}:{}:/usr/local/bin:/usr/bin:/bin",
+            own.display(),
+            programs.display()
         );
         command
             .env_clear()
