@@ -23,6 +23,8 @@ pub enum Group {
     CoreDns,
     /// A trace back end.
     Jaeger,
+    /// Renders and installs the charts.
+    Helm,
 }
 
 impl Group {
@@ -33,6 +35,7 @@ impl Group {
             Self::Kwok => "kwok",
             Self::CoreDns => "coredns",
             Self::Jaeger => "jaeger",
+            Self::Helm => "helm",
         }
     }
 
@@ -51,6 +54,7 @@ impl Group {
             Self::Kwok => &[("kwok", "kwok")],
             Self::CoreDns => &[("coredns", "coredns")],
             Self::Jaeger => &[("all-in-one", "jaeger")],
+            Self::Helm => &[("helm", "helm")],
         }
     }
 }

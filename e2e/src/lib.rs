@@ -8,4 +8,5 @@ pub mod cache;
 pub mod cluster;
 pub mod harness;
 pub mod images;
+pub mod manifests;
 pub mod system;
