@@ -2,3 +2,5 @@
 //! tier only.
 
 mod cluster;
+mod install;
+mod readme;
