@@ -97,6 +97,48 @@ async fn both_builders_make_the_same_image() -> Result<()> {
     remove_tree(cache.root())
 }
 
+/// Copies what `.dockerignore` lets into the build: everything is left out but what a line with `!` names.
+fn context(target: &Path) -> Result<()> {
+    let rules = fs::read_to_string(workspace().join(".dockerignore"))?;
+    assert_eq!(rules.lines().next(), Some("*"));
+    for path in rules.lines().filter_map(|line| line.strip_prefix('!')) {
+        copy(&workspace().join(path), &target.join(path))?;
+    }
+    Ok(())
+}
+
+fn copy(source: &Path, target: &Path) -> Result<()> {
+    if source.is_dir() {
+        fs::create_dir_all(target)?;
+        for entry in fs::read_dir(source)? {
+            let name = entry?.file_name();
+            copy(&source.join(&name), &target.join(&name))?;
+        }
+        return Ok(());
+    }
+    fs::create_dir_all(target.parent().context("a file lies in a folder")?)?;
+    fs::copy(source, target)
+        .map(drop)
+        .with_context(|| source.display().to_string())
+}
+
+#[test]
+fn the_build_finds_all_it_needs_in_its_context() -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("paperclip-e2e-context-{}", std::process::id()));
+    remove_tree(&folder)?;
+    context(&folder)?;
+    // Reads the manifests of all members, and looks for the targets that they name.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = std::process::Command::new(cargo)
+        .args(["metadata", "--offline", "--no-deps", "--format-version=1"])
+        .current_dir(&folder)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+
+    remove_tree(&folder)
+}
+
 #[test]
 fn the_account_in_the_image_is_the_one_that_the_chart_runs_it_as() -> Result<()> {
     let stage = last_stage()?;
