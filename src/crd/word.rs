@@ -72,7 +72,7 @@ pub fn word<E: Words>(field: Option<&Word<E>>) -> Result<Option<E>, &str> {
     }
 }
 
-impl<E> From<E> for Word<E> {
+impl<E: Words> From<E> for Word<E> {
     fn from(value: E) -> Self {
         Self::Known(value)
     }

@@ -36,3 +36,36 @@ pub fn fraction() -> f64 {
         f64::from(u32::from_le_bytes(b)) / f64::from(u32::MAX)
     })
 }
+
+/// `N` letters and digits, each as likely as the others.
+///
+/// # Errors
+/// When the system's generator fails.
+pub fn letters_and_digits<const N: usize>() -> Result<String, getrandom::Error> {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut out = String::with_capacity(N);
+    while out.len() < N {
+        // Bytes above the last multiple of 62 would make some letters likelier.
+        let usable = bytes::<64>()?.into_iter().filter(|b| *b < 248);
+        for byte in usable.take(N - out.len()) {
+            out.push(char::from(ALPHABET[usize::from(byte % 62)]));
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_long_enough_and_differ() {
+        let (a, b) = (
+            letters_and_digits::<32>().unwrap(),
+            letters_and_digits::<32>().unwrap(),
+        );
+        assert_eq!(a.len(), 32);
+        assert!(a.chars().all(|c| c.is_ascii_alphanumeric()));
+        assert_ne!(a, b);
+    }
+}

@@ -1,4 +1,22 @@
 //! The PaperclipDatabase controller: one pass in five steps.
+//!
+//! It runs PostgreSQL for one installation, or stands for a database that somebody else runs. Must never make a password for data that
+//! know another one, never an empty volume in place of a lost one, and never show a password.
+
+mod apply;
+mod build;
+mod delete;
+mod dereference;
+mod login;
+mod looks;
+mod parameters;
+mod problem;
+mod report;
+mod status;
+#[cfg(test)]
+mod tests;
+mod unbuilt;
+mod validate;
 
 use super::Caches;
 use crate::crd::PaperclipDatabase;
@@ -7,14 +25,23 @@ use crate::shared::cache::Seen;
 use crate::shared::context::Context;
 use crate::shared::controller::{Again, Failure, Reconcile};
 use crate::shared::guarded::Guarded;
-use crate::shared::names::ANNOTATION_TRACEPARENT;
+use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, Names, manager};
+use crate::shared::{finalizer, random};
+use apply::{Applied, Writer};
+use dereference::{Found, Known, sibling};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
+use std::time::Instant;
+use tracing::{Instrument, info_span};
+use validate::{Input, Verdict, validate};
 
 /// See the module.
 pub struct Controller {
     context: Arc<Context>,
     caches: Arc<Caches>,
     failures: Arc<Failures>,
+    looks: looks::Looks,
 }
 
 impl Controller {
@@ -24,25 +51,167 @@ impl Controller {
             context,
             caches,
             failures,
+            looks: looks::Looks::default(),
         }
     }
 }
+
+type Object = Seen<Guarded<PaperclipDatabase>>;
 
 impl Reconcile for Controller {
     type View = Guarded<PaperclipDatabase>;
     const NAME: &'static str = "database";
 
-    async fn reconcile(&self, seen: Arc<Seen<Self::View>>) -> Result<Again, Failure> {
-        let _ = (&self.context, &self.caches, &self.failures, &seen);
+    async fn reconcile(&self, seen: Arc<Object>) -> Result<Again, Failure> {
+        let result = match &seen.view {
+            Guarded::Undecodable { error, .. } => self.report_undecodable(&seen, error).await,
+            Guarded::Ok(object) if seen.deleting => self.end(&seen, object).await,
+            Guarded::Ok(object) => self.pass(&seen, object).await,
+        };
+        if let (Err(failure), Guarded::Ok(object)) = (&result, &seen.view) {
+            self.report_failure(&seen, object, failure).await;
+        }
+        result
+    }
+
+    fn traceparent(seen: &Object) -> Option<String> {
+        let annotations = seen.view.meta().annotations.as_ref()?;
+        annotations.get(ANNOTATION_TRACEPARENT).cloned()
+    }
+}
+
+impl Controller {
+    async fn pass(&self, seen: &Object, object: &PaperclipDatabase) -> Result<Again, Failure> {
+        let (key, context) = (&seen.key, &*self.context);
+        self.hold(seen, delete::takes_data(object)).await?;
+
+        let started = Instant::now();
+        let look = looks::needed(object) || self.looks.due(key, started);
+        let found = dereference::read(&context.api, &self.caches, key, object, look)
+            .instrument(info_span!("dereference", look))
+            .await
+            .map_err(|e| failure("dereference", e.reason(), &e))?;
+
+        let verdict = info_span!("validate").in_scope(|| {
+            validate(Input {
+                object,
+                found: &found,
+                options: &context.options,
+                password: password_if_needed(&found),
+            })
+        });
+
+        let applied = match &verdict {
+            Verdict::Accepted(validated) if !hands_off(object) => {
+                let desired = info_span!("build")
+                    .in_scope(|| build::desired(validated))
+                    .map_err(|e| failure("build", "InternalError", &e))?;
+                let writer = Writer {
+                    applier: context.applier(manager::DATABASE),
+                    caches: &self.caches,
+                    key,
+                    uid: &seen.uid,
+                    first: object.status.is_none(),
+                };
+                let span = info_span!("apply");
+                writer.run(desired, &found.app).instrument(span).await
+            }
+            _ => Applied::observed(&self.caches, key),
+        };
+        if let Some(error) = applied.failed.first() {
+            return Err(failure("apply", error.reason(), error));
+        }
+        if look {
+            self.looks.looked(key, started);
+            let (databases, exists) = (&self.caches.databases, |k: &_| {
+                self.caches.databases.get(k).is_some()
+            });
+            self.looks.tidy(databases.len(), exists);
+        }
+
+        let pod = format!("{}-0", Names::of(&key.name).database());
+        let pod = self.caches.pods.get(&sibling(key, &pod));
+        let existing_claim = match &found.claim {
+            Known::Present(claim) => Some(claim),
+            Known::Absent | Known::Vouched => None,
+        };
+        let (status, again) = status::of(&status::Observed {
+            object,
+            verdict: &verdict,
+            applied: &applied,
+            existing_claim,
+            pod: pod.as_ref().map(|p| &p.view),
+            now: &Time(Timestamp::now()),
+        });
+        self.report(seen, object, status, &applied, taken_up(object, &found))
+            .await?;
+        Ok(again.map_or(Again::Someday, Again::After))
+    }
+
+    /// The object is being deleted. What it owns goes by itself.
+    async fn end(&self, seen: &Object, object: &PaperclipDatabase) -> Result<Again, Failure> {
+        if !finalizer::is_on(&object.metadata) {
+            self.report_end(seen, object).await?;
+            return Ok(Again::Someday);
+        }
+        if delete::takes_data(object) {
+            delete::hand_over_data(&self.context.api, &self.caches, &seen.key, object)
+                .await
+                .map_err(|e| failure("delete", e.reason(), &e))?;
+        }
+        self.hold(seen, false).await?;
         Ok(Again::Someday)
     }
 
-    fn traceparent(seen: &Seen<Self::View>) -> Option<String> {
-        seen.view
-            .meta()
-            .annotations
-            .as_ref()?
-            .get(ANNOTATION_TRACEPARENT)
-            .cloned()
+    /// Makes the deletion wait for us, or no longer.
+    async fn hold(&self, seen: &Object, wanted: bool) -> Result<(), Failure> {
+        let Some(patch) = finalizer::patch(seen.view.meta(), wanted) else {
+            return Ok(());
+        };
+        let (kind, key) = (report::kind(), &seen.key);
+        let patched = self
+            .context
+            .api
+            .json_patch(&kind, &key.namespace, &key.name, manager::DATABASE, &patch)
+            .await;
+        match patched {
+            Ok(object) if !seen.deleting => {
+                self.caches.databases.wrote_as_itself(object);
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(failure("finalizer", error.reason(), &error)),
+        }
     }
+}
+
+fn failure(step: &'static str, reason: &str, message: &dyn std::fmt::Display) -> Failure {
+    Failure {
+        step,
+        reason: reason.to_owned(),
+        message: message.to_string(),
+    }
+}
+
+/// The user asked for no hands.
+fn hands_off(object: &PaperclipDatabase) -> bool {
+    let annotations = object.metadata.annotations.as_ref();
+    annotations.is_some_and(|a| a.get(ANNOTATION_RECONCILE).is_some_and(|v| v == "disabled"))
+}
+
+/// A fresh password if there may be none: the pure steps draw no random bytes.
+fn password_if_needed(found: &Found) -> Option<String> {
+    matches!(found.credentials, Known::Absent)
+        .then(random::letters_and_digits::<32>)?
+        .ok()
+}
+
+/// Name of the claim, if it is older than the object.
+fn taken_up(object: &PaperclipDatabase, found: &Found) -> Option<String> {
+    let Known::Present(claim) = &found.claim else {
+        return None;
+    };
+    let name = Names::of(object.metadata.name.as_deref()?).database_data();
+    validate::is_older(claim, object).then_some(name)
 }
