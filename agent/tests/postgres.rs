@@ -142,7 +142,7 @@ async fn an_initialisation_may_be_killed_at_any_moment() {
     let whole = since.elapsed();
 
     let moments: u32 =
-        std::env::var("PAPERCLIP_TEST_KILLS").map_or(12, |number| number.parse().unwrap());
+        std::env::var("PAPERCLIP_TEST_KILLS").map_or(8, |number| number.parse().unwrap());
     let mut cut_off = 0;
     for moment in 0..moments {
         let site = Site::new();
@@ -554,22 +554,8 @@ async fn a_shutdown_that_hangs_becomes_an_immediate_one() {
         .await
         .unwrap()
         .get(0);
-    let outside = support::processes()
-        .into_iter()
-        .find(|process| {
-            let status =
-                fs::read_to_string(format!("/proc/{}/status", process.id)).unwrap_or_default();
-            let numbers = status
-                .lines()
-                .find(|line| line.starts_with("NSpid:"))
-                .unwrap_or_default();
-            let mut numbers = numbers.split_whitespace().rev();
-            numbers.next() == Some(&inside.to_string())
-                && numbers.next() == Some(&process.id.to_string())
-                && ours(process.id, &site)
-        })
-        .unwrap();
-    let outside = rustix::process::Pid::from_raw(i32::try_from(outside.id).unwrap()).unwrap();
+    let outside = container.outside(inside);
+    let outside = rustix::process::Pid::from_raw(outside).unwrap();
     rustix::process::kill_process(outside, Signal::STOP).unwrap();
     let since = Instant::now();
     container.stop();
@@ -590,11 +576,6 @@ async fn a_shutdown_that_hangs_becomes_an_immediate_one() {
         "13"
     );
     assert_eq!(container.stop(), 0);
-}
-
-/// Whether a process runs on the data of this test.
-fn ours(process: u32, site: &Site) -> bool {
-    fs::read_link(format!("/proc/{process}/cwd")).is_ok_and(|folder| folder == site.data())
 }
 
 #[tokio::test]

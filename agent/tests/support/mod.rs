@@ -383,6 +383,25 @@ impl Container {
         self.wait().code().unwrap()
     }
 
+    /// Number, on this machine, of a backend whose number is known inside.
+    pub fn outside(&self, inside: i32) -> i32 {
+        let main = u32::try_from(self.main_process()).unwrap();
+        let all = processes();
+        let server = |id| {
+            all.iter()
+                .any(|process| process.id == id && process.parent == main)
+        };
+        let number_inside = |id| {
+            let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+            let line = status.lines().find(|line| line.starts_with("NSpid:"));
+            line.and_then(|line| line.split_whitespace().last()?.parse().ok())
+        };
+        let backend = all
+            .iter()
+            .find(|process| server(process.parent) && number_inside(process.id) == Some(inside));
+        i32::try_from(backend.expect("no such backend").id).unwrap()
+    }
+
     /// Processes of the container that ended and that nobody has collected.
     pub fn zombies(&self) -> usize {
         let main = u32::try_from(self.main_process()).unwrap();
