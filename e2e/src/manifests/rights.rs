@@ -1,6 +1,8 @@
 //! Rules for the operator's rights, checked over rendered manifests: what it may never be given, and that each right says what it is
 //! for. Knows nothing of what the code uses; that is compared on a cluster, by the audit log.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
@@ -220,36 +222,38 @@ pub fn table(text: &str) -> Result<String> {
             }
             role.clone_from(&rule.role);
             let (kind, name) = role.split_once(' ').unwrap_or_default();
-            table.push_str(&format!(
+            write!(
+                table,
                 "### {kind} `{name}`\n\n| what | may be | why |\n|---|---|---|\n"
-            ));
+            )?;
         }
         let group = rule.groups.join(", ");
         let mut what: Vec<_> = rule
             .resources
             .iter()
-            .map(|resource| match group.as_str() {
-                "" => format!("`{resource}`"),
-                group => format!("`{resource}.{group}`"),
-            })
+            .map(|resource| full_name(&group, resource))
             .collect();
-        // `instances/status.paperclip.inc` is how nobody writes it.
-        for (text, resource) in what.iter_mut().zip(&rule.resources) {
-            if let (Some((whole, part)), false) = (resource.split_once('/'), group.is_empty()) {
-                *text = format!("`{whole}.{group}/{part}`");
-            }
-        }
         if !rule.names.is_empty() {
             what.push(format!("only `{}`", rule.names.join("`, `")));
         }
-        table.push_str(&format!(
+        write!(
+            table,
             "| {} | {} | {} |\n",
             what.join(", "),
             rule.verbs.join(", "),
             rule.why.replace('|', "\\|")
-        ));
+        )?;
     }
     Ok(table)
+}
+
+/// A resource as kubectl takes it, in code font.
+fn full_name(group: &str, resource: &str) -> String {
+    match (group, resource.split_once('/')) {
+        ("", _) => format!("`{resource}`"),
+        (group, Some((whole, part))) => format!("`{whole}.{group}/{part}`"),
+        (group, None) => format!("`{resource}.{group}`"),
+    }
 }
 
 #[cfg(test)]

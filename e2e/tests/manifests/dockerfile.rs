@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use paperclip_e2e::cache::{Cache, remove_tree};
 use paperclip_e2e::harness::workspace;
 use paperclip_e2e::images::oci;
@@ -24,13 +24,16 @@ fn last_stage() -> Result<Vec<String>> {
     Ok(lines[start + 1..].to_vec())
 }
 
+/// The argument of the one instruction of this name.
 fn instruction(stage: &[String], name: &str) -> Result<String> {
     let found: Vec<_> = stage
         .iter()
         .filter_map(|line| line.strip_prefix(&format!("{name} ")))
         .collect();
-    assert_eq!(found.len(), 1, "one {name} in the last stage");
-    Ok(found[0].to_owned())
+    match found[..] {
+        [one] => Ok(one.to_owned()),
+        _ => bail!("the last stage has {} instructions {name}", found.len()),
+    }
 }
 
 /// The image, packed from programs that are only texts: the list of files does not depend on them.
