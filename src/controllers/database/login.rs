@@ -5,6 +5,7 @@ use crate::crd::SecretText;
 use k8s_openapi::api::core::v1::Secret;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use url::Url;
 
@@ -158,7 +159,7 @@ impl Login {
             percent_decode_str(text)
                 .decode_utf8()
                 .ok()
-                .map(|t| t.into_owned())
+                .map(Cow::into_owned)
         };
         let (username, password) = (decode(url.username())?, decode(url.password()?)?);
         (!username.is_empty() && !password.is_empty()).then(|| Self {

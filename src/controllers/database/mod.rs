@@ -93,7 +93,7 @@ impl Controller {
             .map_err(|e| failure("dereference", e.reason(), &e))?;
 
         let verdict = info_span!("validate").in_scope(|| {
-            validate(Input {
+            validate(&Input {
                 object,
                 found: &found,
                 options: &context.options,

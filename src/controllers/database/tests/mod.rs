@@ -76,7 +76,7 @@ pub fn stateful_set(object: Value) -> Arc<Seen<Workload>> {
 }
 
 pub fn verdict(object: &PaperclipDatabase, found: &Found) -> Verdict {
-    run(Input {
+    run(&Input {
         object,
         found,
         options: &options(),

@@ -153,7 +153,7 @@ impl Problems {
 }
 
 /// See the module.
-pub fn validate(input: Input<'_>) -> Verdict {
+pub fn validate(input: &Input<'_>) -> Verdict {
     let (spec, status) = (
         &input.object.spec,
         input.object.status.clone().unwrap_or_default(),
@@ -182,7 +182,7 @@ pub fn validate(input: Input<'_>) -> Verdict {
         DatabaseEngine::Managed => {
             check_name(&name, &mut problems);
             Some(Engine::Managed(Box::new(managed(
-                &input,
+                input,
                 &status,
                 &mut problems,
             ))))
@@ -262,7 +262,7 @@ fn managed(
     let settings = match parameters::merged(&spec.parameters, memory, volume.bytes()) {
         Ok(settings) => settings,
         Err(refused) => {
-            refused.into_iter().for_each(|p| problems.push(p));
+            problems.0.extend(refused);
             BTreeMap::new()
         }
     };

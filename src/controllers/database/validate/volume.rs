@@ -162,7 +162,6 @@ fn size_for(wanted: Amount, claim: &str, there: &FoundClaim, problems: &mut Prob
 fn existing(name: &str, found: &Found) -> Volume {
     let claim = name.to_owned();
     let missing = match &found.claim {
-        Known::Vouched => None,
         Known::Absent => Some(format!(
             "spec.storage.existingClaim: PVC \"{}\" not found",
             quote(name)
@@ -171,7 +170,7 @@ fn existing(name: &str, found: &Found) -> Volume {
             "spec.storage.existingClaim: PVC \"{}\" is being deleted",
             quote(name)
         )),
-        Known::Present(_) => None,
+        Known::Vouched | Known::Present(_) => None,
     };
     Volume::Existing { claim, missing }
 }
