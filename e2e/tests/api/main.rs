@@ -3,4 +3,5 @@
 
 mod cluster;
 mod install;
+mod operator;
 mod readme;
