@@ -6,6 +6,7 @@ pub mod bench;
 pub mod binaries;
 pub mod cache;
 pub mod cluster;
+pub mod demo;
 pub mod harness;
 pub mod images;
 pub mod manifests;

@@ -9,10 +9,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use paperclip_e2e::bench;
+use paperclip_e2e::binaries::{Binaries, Group};
 use paperclip_e2e::cache::Cache;
 use paperclip_e2e::cluster::{self, Options, Tier, host, init};
-use paperclip_e2e::images::{self, operator, store};
-use paperclip_e2e::system::say;
+use paperclip_e2e::demo;
+use paperclip_e2e::images::{self, operator, store as image_store};
+use paperclip_e2e::system::{self, Package, say};
 
 #[derive(Parser)]
 #[command(about = "A throw-away Kubernetes cluster on this machine, and the images that run on it")]
@@ -34,6 +36,17 @@ enum Command {
         /// Write the images as archives into this folder
         #[arg(long)]
         archives: Option<PathBuf>,
+    },
+    /// Install the packages and build the programs and images that the tests need, as far as they are missing
+    Prepare,
+    /// From nothing to a sample Instance that runs
+    Demo {
+        /// On the cluster of the current kubeconfig instead of a local one
+        #[arg(long)]
+        use_cluster: bool,
+        /// Folder of the local cluster
+        #[arg(long, default_value = ".cluster")]
+        dir: PathBuf,
     },
     /// Measure what the operator costs; prints the table of docs/performance.md
     Bench {
@@ -90,9 +103,9 @@ fn main() -> ExitCode {
         // The first process of a namespace has no threads and no runtime: it only waits.
         Command::ClusterInit { run } => init::first_process(&run),
         Command::FillStore { folder, images } => {
-            store::fill(&folder, &images).map(|()| ExitCode::SUCCESS)
+            image_store::fill(&folder, &images).map(|()| ExitCode::SUCCESS)
         }
-        Command::ImportImage { image } => store::import(&image).map(|()| ExitCode::SUCCESS),
+        Command::ImportImage { image } => image_store::import(&image).map(|()| ExitCode::SUCCESS),
         other => with_runtime(other),
     };
     result.unwrap_or_else(|error| {
@@ -126,6 +139,11 @@ async fn with_runtime(command: Command) -> Result<ExitCode> {
                 say("no cluster was running");
             }
         }
+        Command::Prepare => prepare(&cache).await?,
+        Command::Demo {
+            use_cluster: true, ..
+        } => demo::on_current_cluster().await?,
+        Command::Demo { dir, .. } => demo::on_local_cluster(&cache, &dir).await?,
         Command::Images { load, archives } => build_images(&cache, load, archives).await?,
         Command::Bench {
             fleet,
@@ -143,6 +161,28 @@ async fn with_runtime(command: Command) -> Result<ExitCode> {
         Command::ClusterInit { .. } | Command::FillStore { .. } | Command::ImportImage { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn prepare(cache: &Cache) -> Result<()> {
+    let postgres = Package {
+        name: "postgresql",
+        provides: "/usr/lib/postgresql",
+    };
+    host::ensure_packages(Tier::Node).await?;
+    system::ensure_packages(&[postgres]).await?;
+    Binaries::ensure(
+        cache,
+        &[
+            Group::Kubernetes,
+            Group::Etcd,
+            Group::Kwok,
+            Group::CoreDns,
+            Group::Helm,
+        ],
+    )
+    .await?;
+    images::store(cache).await?;
+    operator::programs("quick").await.map(drop)
 }
 
 async fn build_images(

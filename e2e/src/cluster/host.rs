@@ -19,7 +19,7 @@ use super::{network, pki};
 use crate::binaries::{Binaries, Group};
 use crate::cache::{Cache, remove_tree};
 use crate::images;
-use crate::system::{Package, ensure_packages, last_lines, require_root, say};
+use crate::system::{self, Package, last_lines, require_root, say};
 
 const PACKAGES: [Package; 1] = [Package {
     name: "iproute2",
@@ -69,14 +69,22 @@ impl Lifeline {
     }
 }
 
+/// Installs the packages of a tier that are missing.
+pub async fn ensure_packages(tier: Tier) -> Result<()> {
+    system::ensure_packages(&PACKAGES).await?;
+    if tier == Tier::Node {
+        system::ensure_packages(&NODE_PACKAGES).await?;
+    }
+    Ok(())
+}
+
 /// Starts a cluster in the folder `dir` and waits until it is usable.
 pub async fn up(cache: &Cache, dir: &Path, options: &Options) -> Result<(State, Lifeline)> {
     require_root()?;
-    ensure_packages(&PACKAGES).await?;
+    ensure_packages(options.tier).await?;
     let mut groups = vec![Group::Kubernetes, Group::Etcd];
     let mut image_store = None;
     if options.tier == Tier::Node {
-        ensure_packages(&NODE_PACKAGES).await?;
         image_store = Some(images::store(cache).await?);
         groups.push(Group::CoreDns);
     } else {
@@ -329,7 +337,7 @@ pub async fn import(cache: &Cache, dir: &Path, image: &Path) -> Result<()> {
     );
     let mut command = tokio::process::Command::from(inside(&state));
     command.arg(own_program()?).arg("import-image").arg(image);
-    crate::system::run(&mut command, Duration::from_secs(600))
+    system::run(&mut command, Duration::from_secs(600))
         .await
         .map(drop)
 }

@@ -128,6 +128,16 @@ impl Cluster {
         &self.layout.id
     }
 
+    /// Which programs run.
+    pub fn tier(&self) -> Tier {
+        self.state.tier
+    }
+
+    /// The kubectl that was built with the cluster.
+    pub fn kubectl_program(&self) -> &Path {
+        &self.state.kubectl
+    }
+
     /// It ends with this program.
     pub fn is_own(&self) -> bool {
         self.lifeline.is_some()

@@ -15,6 +15,11 @@ use crate::system::{Package, ensure_packages, find_program, run, say};
 
 /// The name under which the image is known in a local cluster.
 pub const NAME: &str = "localhost/paperclip-operator:dev";
+/// The name that the manifests in `deploy` use: they work in a local cluster as they are.
+pub const PUBLISHED_NAME: &str = concat!(
+    "ghcr.io/paperclipinc/paperclip-operator:",
+    env!("CARGO_PKG_VERSION")
+);
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -86,6 +91,7 @@ pub async fn build(cache: &Cache, programs: &Programs) -> Result<PathBuf> {
     }])
     .await?;
     let contents = [
+        include_bytes!("operator.rs").to_vec(),
         fs::read(&programs.operator)?,
         fs::read(&programs.agent)?,
         fs::read(CERTIFICATES)?,
@@ -135,5 +141,5 @@ fn write(image: &Path, programs: &Programs) -> Result<()> {
         user: "65532:65532",
         ..Config::default()
     };
-    oci::write(image, &[NAME], &[layer], &config)
+    oci::write(image, &[NAME, PUBLISHED_NAME], &[layer], &config)
 }
