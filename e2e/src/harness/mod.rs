@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+use crate::binaries::{Binaries, Group};
 use crate::cache::Cache;
 use crate::cluster::control::{Request, ask};
 use crate::cluster::host::{self, Lifeline, Options};
@@ -212,6 +213,35 @@ impl Cluster {
             host::import(&self.cache, &self.layout.dir, &image).await
         };
         self.operator_image.get_or_try_init(load).await.map(drop)
+    }
+
+    /// Runs a program of one of the cluster's groups inside the cluster's namespaces until the answer is dropped.
+    pub async fn daemon(
+        &self,
+        group: Group,
+        program: &str,
+        arguments: &[&str],
+    ) -> Result<tokio::process::Child> {
+        let program = Binaries::ensure(&self.cache, &[group])
+            .await?
+            .program(program)?;
+        let log = std::fs::File::create(self.layout.logs().join(format!(
+            "{}.log",
+            program.file_name().unwrap_or_default().to_string_lossy()
+        )))?;
+        let inside = host::inside(&self.state);
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(inside.get_program())
+            .args(inside.get_args())
+            .arg(&program)
+            .args(arguments)
+            .stdin(std::process::Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true);
+        Ok(command.spawn()?)
     }
 
     /// Connects with an address inside the cluster, `host:port`. On the node tier names of Services are known.

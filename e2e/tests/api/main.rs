@@ -5,3 +5,4 @@ mod cluster;
 mod install;
 mod operator;
 mod readme;
+mod telemetry;
