@@ -1,5 +1,8 @@
 //! The Instance controller: one pass in five steps.
 
+mod found;
+mod validate;
+
 use super::Caches;
 use crate::crd::Instance;
 use crate::shared::backoff::Failures;

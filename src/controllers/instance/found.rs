@@ -1,0 +1,228 @@
+//! What a pass read of the objects that an Instance names. Values of Secrets live in here for one pass only: no formatter shows them, and
+//! nothing of them is kept but names.
+
+use k8s_openapi::ByteString;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The answer to one question.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Look<T> {
+    /// Nobody asked.
+    #[default]
+    Skipped,
+    /// It exists.
+    There(T),
+    /// It does not.
+    Missing,
+    /// We may not ask.
+    Forbidden,
+}
+
+impl<T> Look<T> {
+    /// The object, if it was found.
+    pub const fn there(&self) -> Option<&T> {
+        match self {
+            Self::There(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// Keys and values of a Secret or ConfigMap.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Data(BTreeMap<String, Vec<u8>>);
+
+impl Data {
+    /// Of a stored Secret.
+    pub fn of_secret(secret: &Value) -> Self {
+        let map: BTreeMap<String, ByteString> =
+            serde_json::from_value(secret["data"].clone()).unwrap_or_default();
+        Self(map.into_iter().map(|(k, v)| (k, v.0)).collect())
+    }
+
+    /// Of a stored ConfigMap.
+    pub fn of_config_map(map: &Value) -> Self {
+        let text: BTreeMap<String, String> =
+            serde_json::from_value(map["data"].clone()).unwrap_or_default();
+        let binary: BTreeMap<String, ByteString> =
+            serde_json::from_value(map["binaryData"].clone()).unwrap_or_default();
+        let mut all: BTreeMap<_, _> = text
+            .into_iter()
+            .map(|(k, v)| (k, v.into_bytes()))
+            .collect();
+        all.extend(binary.into_iter().map(|(k, v)| (k, v.0)));
+        Self(all)
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        self.0.get(key).map(Vec::as_slice)
+    }
+
+    /// The value of a key as text.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        std::str::from_utf8(self.get(key)?).ok()
+    }
+
+    /// The names of the keys, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl<const N: usize> From<[(&str, &[u8]); N]> for Data {
+    fn from(pairs: [(&str, &[u8]); N]) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect(),
+        )
+    }
+}
+
+impl std::fmt::Debug for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Where a connection goes, for a network policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Host name or address, lower case.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// Of a URL; `default_port` if it names none and its scheme has none.
+    pub fn of(url: &str, default_port: u16) -> Option<Self> {
+        let url = url::Url::parse(url.trim()).ok()?;
+        let host = url.host_str()?.trim_matches(['[', ']']).to_lowercase();
+        (!host.is_empty()).then(|| Self {
+            host,
+            port: url.port_or_known_default().unwrap_or(default_port),
+        })
+    }
+
+    /// Namespace and name, if the host looks like that of a Service in the cluster.
+    pub fn service<'a>(&'a self, namespace: &'a str, domain: &str) -> Option<(&'a str, &'a str)> {
+        if self.host == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok() {
+            return None;
+        }
+        let host = self.host.strip_suffix('.').unwrap_or(&self.host);
+        let short = host
+            .strip_suffix(domain)
+            .and_then(|h| h.strip_suffix('.'))
+            .unwrap_or(host);
+        let parts: Vec<&str> = short.split('.').collect();
+        match parts[..] {
+            [name] => Some((namespace, name)),
+            [name, ns] | [name, ns, "svc"] => Some((ns, name)),
+            _ => None,
+        }
+    }
+
+    /// The host is the pod itself: a sidecar leads on.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self
+                .host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|a| a.is_loopback())
+    }
+}
+
+/// What a look taught that later passes need too: names and ports, never values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// Keys of the Secrets whose keys decide which variables there are.
+    pub keys: BTreeMap<String, Vec<String>>,
+    /// Where an external database is.
+    pub database: Option<Endpoint>,
+    /// Pod ports behind a port of a Service that an endpoint names: (namespace, name, port).
+    pub targets: BTreeMap<(String, String, u16), Target>,
+}
+
+/// Where a port of a Service leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To this port of its pods.
+    Port(u16),
+    /// To a port with a name: its number differs from pod to pod.
+    Named,
+}
+
+/// All that a pass read.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Something was read: what is not here does not exist. Otherwise the last status vouches for the references.
+    pub looked: bool,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, Look<Data>>,
+    /// ConfigMaps by name.
+    pub config_maps: BTreeMap<String, Look<Data>>,
+    /// The service account that pods use, if it is not made by us.
+    pub account: Look<()>,
+    /// The claim that is used instead of one of ours: its status.
+    pub claim: Look<Value>,
+    /// From this look, or an earlier one.
+    pub learned: Learned,
+}
+
+impl Found {
+    /// A Secret's content, if it was read and exists.
+    pub fn secret(&self, name: &str) -> Option<&Data> {
+        self.secrets.get(name).and_then(Look::there)
+    }
+    /// A ConfigMap's content, if it was read and exists.
+    pub fn config_map(&self, name: &str) -> Option<&Data> {
+        self.config_maps.get(name).and_then(Look::there)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_secrets_values_are_decoded_and_never_printed() {
+        let data = Data::of_secret(&json!({"data": {"a": "aHVudGVyMg=="}}));
+        assert_eq!(data.text("a"), Some("hunter2"));
+        assert_eq!(format!("{data:?}"), r#"{"a"}"#);
+    }
+
+    #[test]
+    fn a_config_map_holds_text_and_bytes() {
+        let data = Data::of_config_map(&json!({"data": {"a": "b"}, "binaryData": {"c": "ZA=="}}));
+        assert_eq!(data.names().collect::<Vec<_>>(), ["a", "c"]);
+        assert_eq!(data.text("c"), Some("d"));
+    }
+
+    #[test]
+    fn endpoints_tell_services_from_the_rest_of_the_world() {
+        let of = |url: &str| Endpoint::of(url, 5432).unwrap();
+        assert_eq!(of("postgres://u:p@DB.example.com/x").port, 5432);
+        assert_eq!(of("https://s3.example.com").port, 443);
+        let service = |url: &str| {
+            let e = of(url);
+            e.service("here", "cluster.local")
+                .map(|(a, b)| format!("{a}/{b}"))
+        };
+        assert_eq!(service("http://minio:9000").as_deref(), Some("here/minio"));
+        assert_eq!(
+            service("http://minio.store.svc.cluster.local").as_deref(),
+            Some("store/minio")
+        );
+        assert_eq!(service("http://minio.store").as_deref(), Some("store/minio"));
+        assert_eq!(service("http://a.b.example.com"), None);
+        assert_eq!(service("http://10.0.0.1"), None);
+        assert!(of("postgres://127.0.0.1/x").is_loopback());
+        assert!(!of("postgres://[fd00::1]/x").is_loopback());
+        assert_eq!(of("postgres://[fd00::1]/x").host, "fd00::1");
+    }
+}

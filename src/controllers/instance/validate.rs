@@ -1,0 +1,238 @@
+//! From the raw spec to what is built: all findings at once, each with its path. After this step nobody looks at the raw spec. Pure: what
+//! was read comes in as [`Found`]. Must never take an unknown word for a default.
+
+pub mod database;
+pub mod deployment;
+pub mod environment;
+pub mod findings;
+pub mod forms;
+pub mod image;
+pub mod keys;
+pub mod names;
+pub mod network;
+pub mod not_implemented;
+pub mod pod;
+pub mod probes;
+pub mod references;
+pub mod storage;
+pub mod unsupported;
+
+use super::found::Found;
+use crate::crd::instance::{Instance, InstanceSpec, InstanceStatus, Workload};
+use crate::crd::shared::DeletionPolicy;
+use findings::{Class, Findings};
+use names::Identity;
+use references::Broken;
+use std::borrow::Cow;
+
+/// An Instance as it will be built.
+#[derive(Clone, Debug)]
+pub struct Validated<'a> {
+    /// Who it is.
+    pub id: Identity<'a>,
+    /// The server's image.
+    pub image: image::Image<'a>,
+    /// How the server is reached.
+    pub access: deployment::Access<'a>,
+    /// Where the database is.
+    pub database: database::Database<'a>,
+    /// What the server signs and encrypts with.
+    pub keys: keys::Keys<'a>,
+    /// Where it keeps files.
+    pub volume: storage::Volume<'a>,
+    /// Where it keeps uploads, if not with the files.
+    pub bucket: Option<storage::Bucket<'a>>,
+    /// What becomes variables.
+    pub environment: environment::Environment<'a>,
+    /// The Service, and who may talk to whom.
+    pub network: network::Network<'a>,
+    /// How the kubelet asks.
+    pub probes: probes::Probes,
+    /// Parts of the pod.
+    pub pod: pod::Pod<'a>,
+    /// Whom the pods run as.
+    pub account: Account<'a>,
+    /// The server is stopped.
+    pub suspended: bool,
+    /// Data go with the Instance.
+    pub delete_data: bool,
+    /// Where URLs of the spec lead to, for the network policies.
+    pub learned: &'a super::found::Learned,
+    /// Why the server must not be started, if so: to obey only a part of the spec would harm.
+    pub hold: Option<&'static str>,
+}
+
+/// Whom the pods run as.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account<'a> {
+    /// Name.
+    pub name: Cow<'a, str>,
+    /// It is made by us.
+    pub make: bool,
+    /// Its annotations.
+    pub annotations: &'a std::collections::BTreeMap<String, String>,
+}
+
+/// A variable of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variable<'a> {
+    /// Name.
+    pub name: Cow<'a, str>,
+    /// Value.
+    pub source: Source<'a>,
+}
+
+/// Where a variable's value comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source<'a> {
+    /// Here it is; `$(` in it is text.
+    Text(Cow<'a, str>),
+    /// A key of a Secret.
+    Secret {
+        /// Name of the Secret.
+        name: Cow<'a, str>,
+        /// Key.
+        key: Cow<'a, str>,
+        /// The pod starts without it.
+        optional: bool,
+    },
+    /// A field of the pod.
+    Field(&'static str),
+}
+
+impl<'a> Source<'a> {
+    /// Text.
+    pub fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+/// The result of this step.
+#[derive(Debug)]
+pub struct Verdict<'a> {
+    /// What may be built; `None`: what runs goes on as it is.
+    pub validated: Option<Validated<'a>>,
+    /// All there is to say.
+    pub findings: Findings,
+    /// References that do not hold; `None`: nobody looked, the last status vouches.
+    pub broken: Option<Vec<Broken>>,
+    /// How many references there are.
+    pub references: usize,
+}
+
+/// Why the server waits for a part that is not built.
+const LOCAL_TRUSTED: &str = "deployment.mode local_trusted is not built yet";
+const RESTORE: &str = "restoreFrom is not built yet, and the server must not start with other data";
+
+static NO_STATUS: std::sync::LazyLock<InstanceStatus> =
+    std::sync::LazyLock::new(InstanceStatus::default);
+static NO_ANNOTATIONS: std::collections::BTreeMap<String, String> =
+    std::collections::BTreeMap::new();
+
+/// Looks at everything. `domain` is the DNS domain of the cluster.
+pub fn validate<'a>(instance: &'a Instance, found: &'a Found, domain: &'a str) -> Verdict<'a> {
+    let (spec, meta) = (&instance.spec, &instance.metadata);
+    let status = instance.status.as_ref().unwrap_or(&NO_STATUS);
+    let mut out = Findings::default();
+    let id = Identity::new(
+        meta.name.as_deref().unwrap_or_default(),
+        meta.namespace.as_deref().unwrap_or_default(),
+        meta.uid.as_deref().unwrap_or_default(),
+        domain,
+    );
+    let adopted = status.adopted.is_some();
+    let ignored = status.adopted.as_ref().map(|a| a.ignored.as_slice()).unwrap_or_default();
+
+    let database = database::database(spec, adopted, &mut out);
+    let managed = matches!(database, database::Database::Managed { .. });
+    names::check(id.name, managed, &mut out);
+    not_implemented::report(spec, &mut out);
+    let dead = unsupported::report(spec, &mut out);
+    words(spec, &mut out);
+    let policy = out.word("deletionPolicy", spec.deletion_policy.as_ref());
+    let access = deployment::access(spec, &id, &mut out);
+    let first_start = status.first_ready_time.is_none();
+    let restoring = crate::crd::text(spec.restore_from.as_ref()).is_some();
+    let hold = if access.local_trusted {
+        Some(LOCAL_TRUSTED)
+    } else if restoring && first_start {
+        Some(RESTORE)
+    } else {
+        None
+    };
+    replicas(spec, &database, &mut out);
+    let validated = Validated {
+        image: image::image(spec.image.as_deref(), &mut out),
+        access,
+        database,
+        keys: keys::keys(spec, &id, ignored, &mut out),
+        volume: storage::volume(spec, &id, adopted, &mut out),
+        bucket: storage::bucket(spec, &found.learned, &mut out),
+        environment: environment::environment(spec, &found.learned, dead, &mut out),
+        network: network::network(spec, &mut out),
+        probes: probes::probes(spec.probes.as_deref(), &mut out),
+        pod: pod::pod(spec, &mut out),
+        account: account(spec, &id),
+        suspended: spec.suspended.unwrap_or(false),
+        delete_data: policy == Some(DeletionPolicy::Delete),
+        learned: &found.learned,
+        hold,
+        id,
+    };
+    let references = references::of(spec);
+    Verdict {
+        broken: found.looked.then(|| references::check(&references, found)),
+        references: references.len(),
+        validated: (!out.blocking()).then_some(validated),
+        findings: out,
+    }
+}
+
+/// Words of parts that are not built: an unknown one is a mistake already now.
+fn words(spec: &InstanceSpec, out: &mut Findings) {
+    out.word("workload", spec.workload.as_ref());
+    if let Some(drain) = spec.lifecycle.as_ref().and_then(|l| l.drain.as_ref()) {
+        out.word("lifecycle.drain.mode", drain.mode.as_ref());
+        out.word("lifecycle.drain.onTimeout", drain.on_timeout.as_ref());
+    }
+    if let Some(execution) = spec.adapters.as_ref().and_then(|a| a.execution.as_ref()) {
+        out.word("adapters.execution.mode", execution.mode.as_ref());
+    }
+}
+
+fn replicas(spec: &InstanceSpec, database: &database::Database<'_>, out: &mut Findings) {
+    let asked = spec.availability.as_ref().and_then(|a| a.replicas).unwrap_or(1);
+    if asked < 1 {
+        out.invalid(
+            "availability.replicas",
+            format!("{asked} must be at least 1; to stop the server set suspended"),
+        );
+    }
+    if asked > 1 && !database.has_child() {
+        out.add(
+            Class::Overridden,
+            "availability.replicas",
+            "held at 1, database.mode is embedded",
+        );
+    }
+}
+
+fn account<'a>(spec: &'a InstanceSpec, id: &Identity<'a>) -> Account<'a> {
+    let rbac = spec.security.as_ref().and_then(|s| s.rbac.as_ref());
+    let make = rbac.and_then(|r| r.create) != Some(false);
+    let given = rbac.and_then(|r| crate::crd::text(r.service_account_name.as_ref()));
+    Account {
+        name: Cow::Borrowed(given.unwrap_or(if make { id.name } else { "default" })),
+        make,
+        annotations: rbac.map_or(&NO_ANNOTATIONS, |r| &r.service_account_annotations),
+    }
+}
+
+/// `spec.workload` asks for what is used.
+pub fn wants_stateful_set(spec: &InstanceSpec) -> bool {
+    match spec.workload.as_ref() {
+        Some(w) if *w == Workload::Deployment => false,
+        Some(w) if *w == Workload::Auto => !storage::keeps_nothing(spec),
+        _ => true,
+    }
+}

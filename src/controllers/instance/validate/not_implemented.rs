@@ -1,0 +1,128 @@
+//! The fields that are part of the contract and that this operator does not do yet: the one table. An Instance that sets one says so in
+//! `ConfigAccepted`; a test walks every field of the schema and demands that it has an effect, or is reported from here or from
+//! [`super::unsupported`]. A field leaves this table in the change that builds it.
+
+use super::findings::{Class, Findings};
+use crate::crd::instance::{
+    BootstrapMode, ExecutionMode, ExposurePolicy, Image, InstanceSpec, SchedulerGating, Workload,
+};
+
+/// One entry.
+pub struct Missing {
+    /// JSON path below `spec`.
+    pub path: &'static str,
+    /// True if the field asks for something.
+    asks: fn(&InstanceSpec) -> Option<bool>,
+}
+
+/// Asks if the path is there at all.
+macro_rules! given {
+    ($spec:ident, $first:ident $(. $rest:ident)*) => { given!(@ $spec.$first.as_ref()?, $($rest)*) };
+    (@ $value:expr,) => {{ let _ = $value; Some(true) }};
+    (@ $value:expr, $next:ident $($rest:ident)*) => { given!(@ $value.$next.as_ref()?, $($rest)*) };
+}
+/// Asks if the switch at the path is on.
+macro_rules! on {
+    ($spec:ident, $first:ident $(. $rest:ident)*) => { on!(@ $spec.$first.as_ref()?, $($rest)*) };
+    (@ $value:expr,) => { Some(*$value) };
+    (@ $value:expr, $next:ident $($rest:ident)*) => { on!(@ $value.$next.as_ref()?, $($rest)*) };
+}
+
+macro_rules! missing {
+    ($($path:literal: |$spec:ident| $asks:expr;)+) => {
+        /// The table.
+        pub const FIELDS: &[Missing] = &[$(Missing { path: $path, asks: |$spec| $asks }),+];
+    };
+}
+
+fn policy_needs_admin(spec: &InstanceSpec) -> Option<bool> {
+    let policy = spec.networking.as_ref()?.exposure_policy.as_ref()?;
+    Some(*policy == ExposurePolicy::AfterBootstrap && has_admin(spec))
+}
+
+/// Somebody is to be made the first admin.
+pub fn has_admin(spec: &InstanceSpec) -> bool {
+    let user = spec.auth.as_ref().is_some_and(|a| a.admin_user.is_some());
+    let platform = spec
+        .deployment
+        .as_ref()
+        .is_some_and(|d| d.platform_admin.is_some());
+    user || platform
+}
+
+fn bootstrap_is_off(spec: &InstanceSpec) -> bool {
+    let mode = |s: &InstanceSpec| s.auth.as_ref()?.bootstrap.as_ref()?.mode.clone();
+    mode(spec).is_some_and(|m| m == BootstrapMode::Disabled)
+}
+
+fn many(spec: &InstanceSpec) -> bool {
+    let replicas = spec.availability.as_ref().and_then(|a| a.replicas);
+    replicas.is_some_and(|r| r > 1)
+}
+
+fn follows(image: &Image) -> Option<bool> {
+    image.auto_update.as_ref()?.enabled
+}
+
+missing! {
+    "image.autoUpdate": |s| follows(s.image.as_ref()?);
+    "deployment.platformAdmin": |s| given!(s, deployment.platform_admin);
+    "auth.adminUser": |s| Some(s.auth.as_ref()?.admin_user.is_some() && !bootstrap_is_off(s));
+    "auth.operatorTokenSecretRef": |s| given!(s, auth.operator_token_secret_ref);
+    "branding.cssConfigMapRef": |s| given!(s, branding.css_config_map_ref);
+    "heartbeat.schedulerGating": |s| {
+        let gating = s.heartbeat.as_ref()?.scheduler_gating.as_ref()?;
+        Some(*gating != SchedulerGating::Ordinal && many(s))
+    };
+    "adapters.cloudSandbox": |s| on!(s, adapters.cloud_sandbox.enabled);
+    "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
+    "connections": |s| given!(s, connections);
+    "plugins": |s| Some(!s.plugins.is_empty());
+    "networking.ingress": |s| on!(s, networking.ingress.enabled);
+    "networking.httpRoute": |s| on!(s, networking.http_route.enabled);
+    "networking.exposurePolicy": |s| policy_needs_admin(s);
+    "observability.metrics": |s| on!(s, observability.metrics.enabled);
+    "observability.metrics.serviceMonitor": |s| on!(s, observability.metrics.service_monitor.enabled);
+    "observability.metrics.prometheusRule": |s| on!(s, observability.metrics.prometheus_rule.enabled);
+    "observability.metrics.grafanaDashboard": |s| on!(s, observability.metrics.grafana_dashboard.enabled);
+    "availability.replicas": |s| Some(many(s));
+    "availability.podDisruptionBudget": |s| on!(s, availability.pod_disruption_budget.enabled);
+    "availability.autoScaling": |s| on!(s, availability.auto_scaling.enabled);
+    "workload": |s| {
+        let wanted = s.workload.as_ref()?;
+        Some((*wanted == Workload::Deployment || *wanted == Workload::Auto) && super::storage::keeps_nothing(s))
+    };
+    "lifecycle.drain.mode": |s| Some(*s.lifecycle.as_ref()?.drain.as_ref()?.mode.as_ref()? == crate::crd::instance::DrainMode::Auto);
+    "lifecycle.drain.maxWait": |s| given!(s, lifecycle.drain.max_wait);
+    "lifecycle.drain.onTimeout": |s| given!(s, lifecycle.drain.on_timeout);
+    "lifecycle.maintenanceWindows": |s| Some(!s.lifecycle.as_ref()?.maintenance_windows.is_empty());
+    "backup.schedule": |s| given!(s, backup.schedule);
+    "backup.retentionDays": |s| given!(s, backup.retention_days);
+    "backup.s3": |s| given!(s, backup.s3);
+    "backup.timeZone": |s| given!(s, backup.time_zone);
+    "backup.jitter": |s| given!(s, backup.jitter);
+    "backup.immediate": |s| on!(s, backup.immediate);
+    "backup.include": |s| Some(!s.backup.as_ref()?.include.is_empty());
+    "backup.encryption": |s| given!(s, backup.encryption);
+    "backup.retention": |s| given!(s, backup.retention);
+    "backup.verification": |s| given!(s, backup.verification);
+    "restoreFrom": |s| Some(!s.restore_from.as_ref()?.is_empty());
+    "restore.s3": |s| given!(s, restore.s3);
+    "restore.include": |s| Some(!s.restore.as_ref()?.include.is_empty());
+    "restore.identitySecretRef": |s| given!(s, restore.identity_secret_ref);
+    "restore.safetyBackup": |s| given!(s, restore.safety_backup);
+    "tailscale": |s| on!(s, tailscale.enabled);
+}
+
+/// Reports the fields of the table that ask for something.
+pub fn report(spec: &InstanceSpec, out: &mut Findings) {
+    for field in FIELDS {
+        if (field.asks)(spec) == Some(true) {
+            out.add(
+                Class::NotImplemented,
+                field.path,
+                "not built into this version of the operator, has no effect yet",
+            );
+        }
+    }
+}
