@@ -47,10 +47,7 @@ impl Data {
             serde_json::from_value(map["data"].clone()).unwrap_or_default();
         let binary: BTreeMap<String, ByteString> =
             serde_json::from_value(map["binaryData"].clone()).unwrap_or_default();
-        let mut all: BTreeMap<_, _> = text
-            .into_iter()
-            .map(|(k, v)| (k, v.into_bytes()))
-            .collect();
+        let mut all: BTreeMap<_, _> = text.into_iter().map(|(k, v)| (k, v.into_bytes())).collect();
         all.extend(binary.into_iter().map(|(k, v)| (k, v.0)));
         Self(all)
     }
@@ -167,10 +164,8 @@ pub struct Found {
     pub config_maps: BTreeMap<String, Look<Data>>,
     /// The service account that pods use, if it is not made by us.
     pub account: Look<()>,
-    /// The claim that is used instead of one of ours: its status.
-    pub claim: Look<Value>,
-    /// From this look, or an earlier one.
-    pub learned: Learned,
+    /// The claim that is used instead of one of ours: its phase.
+    pub claim: Look<String>,
 }
 
 impl Found {
@@ -218,7 +213,10 @@ mod tests {
             service("http://minio.store.svc.cluster.local").as_deref(),
             Some("store/minio")
         );
-        assert_eq!(service("http://minio.store").as_deref(), Some("store/minio"));
+        assert_eq!(
+            service("http://minio.store").as_deref(),
+            Some("store/minio")
+        );
         assert_eq!(service("http://a.b.example.com"), None);
         assert_eq!(service("http://10.0.0.1"), None);
         assert!(of("postgres://127.0.0.1/x").is_loopback());

@@ -1,23 +1,54 @@
-//! The Instance controller: one pass in five steps.
+//! The Instance controller: one pass in five steps. An Instance at rest costs no call at all.
 
-mod found;
-mod validate;
+mod adoption;
+mod apply;
+pub mod build;
+mod configured;
+mod deletion;
+mod dereference;
+pub mod found;
+mod gates;
+mod keys;
+mod memory;
+mod observed;
+mod report;
+mod retained;
+mod status;
+mod undecodable;
+pub mod validate;
 
 use super::Caches;
 use crate::crd::Instance;
+use crate::crd::instance::AdoptedStatus;
 use crate::shared::backoff::Failures;
 use crate::shared::cache::Seen;
 use crate::shared::context::Context;
 use crate::shared::controller::{Again, Failure, Reconcile};
+use crate::shared::finalizer;
 use crate::shared::guarded::Guarded;
-use crate::shared::names::ANNOTATION_TRACEPARENT;
+use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, manager};
+use crate::shared::wish::Kind;
+use apply::Applied;
+use build::Setting;
+use found::{Found, Learned};
+use gates::Plan;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use keys::Keys;
+use memory::{Memory, Remembered};
+use observed::Observed;
+use report::Done;
 use std::sync::Arc;
+use std::time::Instant;
+use tracing::{Instrument, info_span};
+use validate::names::Identity;
+use validate::{Input, Validated, validate};
 
 /// See the module.
 pub struct Controller {
     context: Arc<Context>,
     caches: Arc<Caches>,
     failures: Arc<Failures>,
+    memory: Memory,
 }
 
 impl Controller {
@@ -27,6 +58,7 @@ impl Controller {
             context,
             caches,
             failures,
+            memory: Memory::default(),
         }
     }
 }
@@ -36,16 +68,297 @@ impl Reconcile for Controller {
     const NAME: &'static str = "instance";
 
     async fn reconcile(&self, seen: Arc<Seen<Self::View>>) -> Result<Again, Failure> {
-        let _ = (&self.context, &self.caches, &self.failures, &seen);
-        Ok(Again::Someday)
+        let start = Instant::now();
+        let result = match &seen.view {
+            Guarded::Ok(instance) if seen.deleting => self.delete(&seen, instance).await,
+            Guarded::Ok(instance) => self.pass(&seen, instance).await,
+            Guarded::Undecodable { meta, error } => self.undecodable(&seen, meta, error).await,
+        };
+        self.measure(&seen.key, start.elapsed(), &result);
+        result
     }
 
     fn traceparent(seen: &Seen<Self::View>) -> Option<String> {
-        seen.view
-            .meta()
-            .annotations
-            .as_ref()?
-            .get(ANNOTATION_TRACEPARENT)
-            .cloned()
+        let annotations = seen.view.meta().annotations.as_ref()?;
+        annotations.get(ANNOTATION_TRACEPARENT).cloned()
+    }
+}
+
+/// One pass over one live object.
+struct Pass<'a> {
+    seen: &'a Seen<Guarded<Instance>>,
+    instance: &'a Instance,
+    adopted: Option<AdoptedStatus>,
+    now: Time,
+}
+
+impl Controller {
+    async fn pass(
+        &self,
+        seen: &Seen<Guarded<Instance>>,
+        instance: &Instance,
+    ) -> Result<Again, Failure> {
+        let now = Time(k8s_openapi::jiff::Timestamp::now());
+        let pass = Pass {
+            adopted: adoption::look(instance, &now),
+            seen,
+            instance,
+            now,
+        };
+        let mut remembered = self.memory.recall(&seen.key, &seen.uid);
+        let result = match self.steps(&pass, &mut remembered).await {
+            Err(failure) => self.report_failure(&pass, failure, &mut remembered).await,
+            again => again,
+        };
+        self.memory.keep(&seen.key, remembered, |key| {
+            self.caches.instances.get(key).is_some()
+        });
+        result
+    }
+
+    /// The five steps.
+    async fn steps(&self, pass: &Pass<'_>, remembered: &mut Remembered) -> Result<Again, Failure> {
+        let holds = deletion::deletes_data(&pass.instance.spec);
+        self.set_finalizer(pass.seen, holds).await?;
+        let before = self.observe(pass);
+        let (mut found, learned) = self.dereference(pass, &before, remembered).await?;
+        let verdict =
+            info_span!("validate").in_scope(|| validate(self.input(pass, &learned), &found));
+        let mut done = Done::default();
+        if let Some(v) = &verdict.validated
+            && !is_disabled(pass.instance)
+        {
+            if found.looked {
+                done.keys = self.keys(pass, v, &before, &mut found).await?;
+            }
+            let broken = verdict.is_broken() || done.keys.broken.is_some();
+            let plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);
+            let hash = config_hash(pass, v, &plan, &before, &found, remembered);
+            done.applied = self.write(pass, v, &plan, &before, hash.as_deref()).await?;
+            done.plan = Some(plan);
+        }
+        done.outside = status::Outside::of(&found);
+        self.report(pass, &verdict, &done, remembered)
+            .instrument(info_span!("status"))
+            .await
+    }
+
+    /// An object that is being deleted.
+    async fn delete(
+        &self,
+        seen: &Seen<Guarded<Instance>>,
+        instance: &Instance,
+    ) -> Result<Again, Failure> {
+        let now = Time(k8s_openapi::jiff::Timestamp::now());
+        let pass = Pass {
+            adopted: adoption::look(instance, &now),
+            seen,
+            instance,
+            now,
+        };
+        self.memory.forget(&seen.key);
+        self.report_deletion(&pass).await?;
+        if finalizer::is_on(&instance.metadata) && deletion::deletes_data(&instance.spec) {
+            let domain = &self.context.options.cluster_domain;
+            let id = Identity::new(&seen.key.name, &seen.key.namespace, &seen.uid, domain);
+            deletion::hand_over_data(&self.context.api, instance, &id)
+                .await
+                .map_err(|e| failure("delete", e.reason(), &e))?;
+        }
+        self.set_finalizer(seen, false).await?;
+        Ok(Again::Someday)
+    }
+
+    /// Puts our finalizer on or takes it off, and takes the earlier operator's off in any case.
+    async fn set_finalizer(
+        &self,
+        seen: &Seen<Guarded<Instance>>,
+        wanted: bool,
+    ) -> Result<(), Failure> {
+        let key = &seen.key;
+        // The status may have been written in this pass: the patch names the newest version.
+        let Some(newest) = self.caches.instances.get(key).filter(|n| n.uid == seen.uid) else {
+            return Ok(());
+        };
+        let Some(patch) = finalizer::patch(newest.view.meta(), wanted) else {
+            return Ok(());
+        };
+        let kind = Kind::of::<Instance>();
+        let stored = self
+            .context
+            .api
+            .json_patch(&kind, &key.namespace, &key.name, manager::INSTANCE, &patch)
+            .await;
+        match stored {
+            Ok(stored) => {
+                self.caches.instances.wrote_as_itself(stored);
+                Ok(())
+            }
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(failure("finalizer", error.reason(), &error)),
+        }
+    }
+
+    fn input<'a>(&'a self, pass: &'a Pass<'_>, learned: &'a Learned) -> Input<'a> {
+        Input {
+            instance: pass.instance,
+            adopted: pass.adopted.as_ref(),
+            learned,
+            domain: &self.context.options.cluster_domain,
+        }
+    }
+
+    fn observe(&self, pass: &Pass<'_>) -> Observed {
+        let key = &pass.seen.key;
+        let rbac = pass
+            .instance
+            .spec
+            .security
+            .as_ref()
+            .and_then(|s| s.rbac.as_ref());
+        let account = rbac
+            .and_then(|r| crate::crd::text(r.service_account_name.as_ref()))
+            .unwrap_or(&key.name);
+        Observed::of(
+            &self.caches,
+            &key.namespace,
+            &key.name,
+            &pass.seen.uid,
+            account,
+        )
+    }
+
+    /// Looks if the last status does not vouch for what is outside, or if the server is to start and nobody knows its configuration.
+    async fn dereference(
+        &self,
+        pass: &Pass<'_>,
+        before: &Observed,
+        remembered: &mut Remembered,
+    ) -> Result<(Found, Learned), Failure> {
+        let must = dereference::must_look(pass.instance, remembered, Instant::now())
+            || self.lacks_hash(pass, before, remembered);
+        if !must || is_disabled(pass.instance) {
+            return Ok((
+                Found::default(),
+                remembered.learned.clone().unwrap_or_default(),
+            ));
+        }
+        let domain = &self.context.options.cluster_domain;
+        let (found, learned) = dereference::look(&self.context.api, pass.instance, before, domain)
+            .instrument(info_span!("dereference"))
+            .await
+            .map_err(|e| failure("dereference", e.reason(), &e))?;
+        remembered.looked(learned.clone(), crate::shared::random::fraction());
+        Ok((found, learned))
+    }
+
+    fn lacks_hash(&self, pass: &Pass<'_>, before: &Observed, remembered: &Remembered) -> bool {
+        if configured::known(pass.instance, before, remembered).is_some() {
+            return false;
+        }
+        let learned = remembered.learned.clone().unwrap_or_default();
+        let verdict = validate(self.input(pass, &learned), &Found::default());
+        let status = pass.instance.status.as_ref();
+        verdict
+            .validated
+            .as_ref()
+            .is_some_and(|v| gates::plan(v, before, status, false).needs_hash(v))
+    }
+
+    async fn keys(
+        &self,
+        pass: &Pass<'_>,
+        v: &Validated<'_>,
+        before: &Observed,
+        found: &mut Found,
+    ) -> Result<Keys, Failure> {
+        keys::ensure(
+            &self.context.api,
+            v,
+            pass.instance.status.as_ref(),
+            before,
+            found,
+        )
+        .instrument(info_span!("keys"))
+        .await
+        .map_err(|e| failure("keys", e.reason(), &e))
+    }
+
+    /// Builds what is wanted and writes what differs.
+    async fn write(
+        &self,
+        pass: &Pass<'_>,
+        v: &Validated<'_>,
+        plan: &Plan,
+        before: &Observed,
+        hash: Option<&str>,
+    ) -> Result<Applied, Failure> {
+        let options = &self.context.options;
+        let setting = Setting {
+            agent_image: &options.agent_image,
+            operator_namespace: options.lease_namespace.as_deref(),
+            connection: &configured::connection(v, before),
+            ipv6: before.ipv6(),
+            server: plan.server(v, before, hash),
+            migrate: plan.due(),
+            pod_management: before
+                .workload
+                .as_ref()
+                .and_then(|w| w.view.spec.pod_management_policy.as_deref()),
+        };
+        let desired = info_span!("build")
+            .in_scope(|| build::build(v, &setting))
+            .map_err(|e| failure("build", "InternalError", &e))?;
+        let applier = self.context.applier(manager::INSTANCE);
+        let again = dereference::is_requested(pass.instance);
+        async {
+            let applied = apply::apply(&applier, &self.caches, v, before, desired).await;
+            apply::prune_jobs(&applier, &self.caches, before, v.id.uid, plan, again)
+                .await
+                .map_err(|e| failure("apply", e.reason(), &e))?;
+            Ok(applied)
+        }
+        .instrument(info_span!("apply"))
+        .await
+    }
+}
+
+/// The hash that the server's pods get.
+fn config_hash(
+    pass: &Pass<'_>,
+    v: &Validated<'_>,
+    plan: &Plan,
+    before: &Observed,
+    found: &Found,
+    remembered: &mut Remembered,
+) -> Option<String> {
+    if plan.needs_hash(v) && found.looked {
+        let connection = configured::connection(v, before);
+        let hash = configured::compute(v, &connection, before.ipv6(), found);
+        remembered.config_hash = hash.clone().map(|h| (pass.seen.generation, h));
+        return hash;
+    }
+    configured::known(pass.instance, before, remembered).or_else(|| {
+        before
+            .config_hash()
+            .map(str::to_owned)
+            .filter(|_| !plan.needs_hash(v))
+    })
+}
+
+/// The user wants our hands off; the status stays true.
+fn is_disabled(instance: &Instance) -> bool {
+    let annotations = instance.metadata.annotations.as_ref();
+    annotations
+        .and_then(|a| a.get(ANNOTATION_RECONCILE))
+        .is_some_and(|v| v == "disabled")
+}
+
+/// A pass that did not reach its end.
+fn failure(step: &'static str, reason: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure {
+        step,
+        reason: reason.to_owned(),
+        message: error.to_string(),
     }
 }

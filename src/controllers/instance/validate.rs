@@ -17,8 +17,8 @@ pub mod references;
 pub mod storage;
 pub mod unsupported;
 
-use super::found::Found;
-use crate::crd::instance::{Instance, InstanceSpec, InstanceStatus, Workload};
+use super::found::{Found, Learned};
+use crate::crd::instance::{AdoptedStatus, Instance, InstanceSpec, Workload};
 use crate::crd::shared::DeletionPolicy;
 use findings::{Class, Findings};
 use names::Identity;
@@ -52,12 +52,14 @@ pub struct Validated<'a> {
     pub pod: pod::Pod<'a>,
     /// Whom the pods run as.
     pub account: Account<'a>,
+    /// It was taken over from the earlier operator.
+    pub adopted: bool,
     /// The server is stopped.
     pub suspended: bool,
     /// Data go with the Instance.
     pub delete_data: bool,
     /// Where URLs of the spec lead to, for the network policies.
-    pub learned: &'a super::found::Learned,
+    pub learned: &'a Learned,
     /// Why the server must not be started, if so: to obey only a part of the spec would harm.
     pub hold: Option<&'static str>,
 }
@@ -120,28 +122,49 @@ pub struct Verdict<'a> {
     pub references: usize,
 }
 
+impl Verdict<'_> {
+    /// A reference does not hold, as far as we may know.
+    pub fn is_broken(&self) -> bool {
+        self.broken.iter().flatten().any(|b| !b.unknown)
+    }
+}
+
 /// Why the server waits for a part that is not built.
 const LOCAL_TRUSTED: &str = "deployment.mode local_trusted is not built yet";
 const RESTORE: &str = "restoreFrom is not built yet, and the server must not start with other data";
 
-static NO_STATUS: std::sync::LazyLock<InstanceStatus> =
-    std::sync::LazyLock::new(InstanceStatus::default);
 static NO_ANNOTATIONS: std::collections::BTreeMap<String, String> =
     std::collections::BTreeMap::new();
 
-/// Looks at everything. `domain` is the DNS domain of the cluster.
-pub fn validate<'a>(instance: &'a Instance, found: &'a Found, domain: &'a str) -> Verdict<'a> {
-    let (spec, meta) = (&instance.spec, &instance.metadata);
-    let status = instance.status.as_ref().unwrap_or(&NO_STATUS);
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The object.
+    pub instance: &'a Instance,
+    /// Taken over from the earlier operator.
+    pub adopted: Option<&'a AdoptedStatus>,
+    /// What this or an earlier look taught.
+    pub learned: &'a Learned,
+    /// DNS domain of the cluster.
+    pub domain: &'a str,
+}
+
+/// Looks at everything.
+pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
+    let (spec, meta) = (&input.instance.spec, &input.instance.metadata);
+    let learned = input.learned;
     let mut out = Findings::default();
     let id = Identity::new(
         meta.name.as_deref().unwrap_or_default(),
         meta.namespace.as_deref().unwrap_or_default(),
         meta.uid.as_deref().unwrap_or_default(),
-        domain,
+        input.domain,
     );
-    let adopted = status.adopted.is_some();
-    let ignored = status.adopted.as_ref().map(|a| a.ignored.as_slice()).unwrap_or_default();
+    let adopted = input.adopted.is_some();
+    let ignored = input
+        .adopted
+        .map(|a| a.ignored.as_slice())
+        .unwrap_or_default();
 
     let database = database::database(spec, adopted, &mut out);
     let managed = matches!(database, database::Database::Managed { .. });
@@ -151,7 +174,11 @@ pub fn validate<'a>(instance: &'a Instance, found: &'a Found, domain: &'a str) -
     words(spec, &mut out);
     let policy = out.word("deletionPolicy", spec.deletion_policy.as_ref());
     let access = deployment::access(spec, &id, &mut out);
-    let first_start = status.first_ready_time.is_none();
+    let first_start = input
+        .instance
+        .status
+        .as_ref()
+        .is_none_or(|s| s.first_ready_time.is_none());
     let restoring = crate::crd::text(spec.restore_from.as_ref()).is_some();
     let hold = if access.local_trusted {
         Some(LOCAL_TRUSTED)
@@ -167,15 +194,16 @@ pub fn validate<'a>(instance: &'a Instance, found: &'a Found, domain: &'a str) -
         database,
         keys: keys::keys(spec, &id, ignored, &mut out),
         volume: storage::volume(spec, &id, adopted, &mut out),
-        bucket: storage::bucket(spec, &found.learned, &mut out),
-        environment: environment::environment(spec, &found.learned, dead, &mut out),
+        bucket: storage::bucket(spec, learned, &mut out),
+        environment: environment::environment(spec, learned, dead, &mut out),
         network: network::network(spec, &mut out),
         probes: probes::probes(spec.probes.as_deref(), &mut out),
         pod: pod::pod(spec, &mut out),
         account: account(spec, &id),
+        adopted,
         suspended: spec.suspended.unwrap_or(false),
-        delete_data: policy == Some(DeletionPolicy::Delete),
-        learned: &found.learned,
+        delete_data: policy == Some(DeletionPolicy::Delete) && super::deletion::deletes_data(spec),
+        learned,
         hold,
         id,
     };
@@ -201,7 +229,11 @@ fn words(spec: &InstanceSpec, out: &mut Findings) {
 }
 
 fn replicas(spec: &InstanceSpec, database: &database::Database<'_>, out: &mut Findings) {
-    let asked = spec.availability.as_ref().and_then(|a| a.replicas).unwrap_or(1);
+    let asked = spec
+        .availability
+        .as_ref()
+        .and_then(|a| a.replicas)
+        .unwrap_or(1);
     if asked < 1 {
         out.invalid(
             "availability.replicas",

@@ -51,10 +51,12 @@ pub struct Generation {
 
 /// The part of a workload's spec that is read back.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct WorkloadSpec {
     /// Wanted pods.
     pub replicas: Option<i32>,
+    /// StatefulSet: how pods are made; it cannot be changed.
+    pub pod_management_policy: Option<Box<str>>,
     /// The pod template.
     pub template: Template,
 }

@@ -49,7 +49,10 @@ pub fn access<'a>(spec: &'a InstanceSpec, id: &Identity<'_>, out: &mut Findings)
                 "networking.ingress and networking.httpRoute need deployment.mode authenticated",
             );
         }
-        out.warn("deployment.mode", "anyone who reaches the server is its admin");
+        out.warn(
+            "deployment.mode",
+            "anyone who reaches the server is its admin",
+        );
         out.add(
             Class::NotImplemented,
             "deployment.mode",
@@ -86,10 +89,7 @@ pub fn access<'a>(spec: &'a InstanceSpec, id: &Identity<'_>, out: &mut Findings)
                     || url.query().is_some()
                     || url.fragment().is_some()
                 {
-                    out.invalid(
-                        "deployment.publicURL",
-                        "without user, query, fragment",
-                    );
+                    out.invalid("deployment.publicURL", "without user, query, fragment");
                 }
                 hostnames.add(url.host_str().unwrap_or_default());
             }
@@ -112,7 +112,10 @@ pub fn access<'a>(spec: &'a InstanceSpec, id: &Identity<'_>, out: &mut Findings)
         } else {
             out.invalid(
                 &path,
-                format!("\"{}\" is not a plain host name or IPv4 address", quote(host)),
+                format!(
+                    "\"{}\" is not a plain host name or IPv4 address",
+                    quote(host)
+                ),
             );
         }
     }

@@ -62,12 +62,12 @@ pub struct Finding {
 pub struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// Adds one. `path` is below `spec` unless it starts with `metadata`.
+    /// Adds one. `path` is below `spec` unless it starts with `metadata`; empty: all of `spec`.
     pub fn add(&mut self, class: Class, path: &str, text: impl Into<String>) {
-        let path = if path.starts_with("metadata") {
-            path.to_owned()
-        } else {
-            format!("spec.{path}")
+        let path = match path {
+            "" => "spec".to_owned(),
+            path if path.starts_with("metadata") => path.to_owned(),
+            path => format!("spec.{path}"),
         };
         self.0.push(Finding {
             class,

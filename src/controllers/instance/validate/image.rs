@@ -28,7 +28,10 @@ pub fn image<'a>(spec: Option<&'a Spec>, out: &mut Findings) -> Image<'a> {
         spec.and_then(|s| text(s.tag.as_ref())),
         spec.and_then(|s| text(s.digest.as_ref())),
     );
-    let policy = out.word("image.pullPolicy", spec.and_then(|s| s.pull_policy.as_ref()));
+    let policy = out.word(
+        "image.pullPolicy",
+        spec.and_then(|s| s.pull_policy.as_ref()),
+    );
     if let Some(tag) = tag
         && !is_tag(tag)
     {

@@ -108,7 +108,10 @@ pub fn keys<'a>(
         }
     }
     let provider = out
-        .word("secrets.provider", secrets.and_then(|s| s.provider.as_ref()))
+        .word(
+            "secrets.provider",
+            secrets.and_then(|s| s.provider.as_ref()),
+        )
         .unwrap_or(SecretsProvider::LocalEncrypted);
     let strict = secrets
         .and_then(|s| s.strict_mode)
@@ -183,7 +186,11 @@ fn aws<'a>(
     let asked = options.delete_recovery_days.unwrap_or(30);
     let recovery_days = asked.clamp(7, 30);
     if recovery_days != asked {
-        let verb = if asked < recovery_days { "raised" } else { "lowered" };
+        let verb = if asked < recovery_days {
+            "raised"
+        } else {
+            "lowered"
+        };
         out.clamped(
             "secrets.aws.deleteRecoveryDays",
             format!("{asked} {verb} to {recovery_days}"),

@@ -121,7 +121,10 @@ pub fn annotations<'a>(
 ) -> BTreeMap<&'a str, &'a str> {
     let (mut kept, mut ours) = (BTreeMap::new(), vec![]);
     for (key, value) in map.into_iter().flatten() {
-        if key.split_once('/').is_some_and(|(prefix, _)| prefix == GROUP) {
+        if key
+            .split_once('/')
+            .is_some_and(|(prefix, _)| prefix == GROUP)
+        {
             ours.push(format!("\"{}\"", quote(key)));
         } else {
             kept.insert(key.as_str(), value.as_str());
@@ -166,7 +169,9 @@ fn policy<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Option<Policy<'a>> 
     (section.and_then(|s| s.enabled) != Some(false)).then(|| Policy {
         from,
         to,
-        extra: section.map(|s| s.extra_egress.as_slice()).unwrap_or_default(),
+        extra: section
+            .map(|s| s.extra_egress.as_slice())
+            .unwrap_or_default(),
     })
 }
 
@@ -188,14 +193,24 @@ mod tests {
     #[test]
     fn the_server_listens_on_the_services_port_unless_it_is_privileged() {
         assert_eq!(read("{}"), (3100, 3100, vec![]));
-        assert_eq!(read("networking: {service: {port: 8080}}"), (8080, 8080, vec![]));
-        assert_eq!(read("networking: {service: {port: 80}}"), (80, 3100, vec![]));
+        assert_eq!(
+            read("networking: {service: {port: 8080}}"),
+            (8080, 8080, vec![])
+        );
+        assert_eq!(
+            read("networking: {service: {port: 80}}"),
+            (80, 3100, vec![])
+        );
         assert!(read("networking: {service: {port: 70000}}").2[0].starts_with("InvalidSpec"));
     }
 
     #[test]
     fn only_addresses_and_networks_are_proxies() {
-        assert!(read("networking: {trustedProxies: ['10.0.0.0/8', '::1']}").2.is_empty());
+        assert!(
+            read("networking: {trustedProxies: ['10.0.0.0/8', '::1']}")
+                .2
+                .is_empty()
+        );
         assert!(
             read("networking: {trustedProxies: ['true']}").2[0]
                 .starts_with("InvalidSpec spec.networking.trustedProxies[0]")
@@ -216,8 +231,7 @@ mod tests {
 
     #[test]
     fn a_wrong_network_names_its_place() {
-        let yaml =
-            "security: {networkPolicy: {allowEgressCIDRs: ['10.0.0.0/8', '10.0.0.0/33']}}";
+        let yaml = "security: {networkPolicy: {allowEgressCIDRs: ['10.0.0.0/8', '10.0.0.0/33']}}";
         assert_eq!(
             read(yaml).2,
             ["InvalidSpec spec.security.networkPolicy.allowEgressCIDRs[1]: prefix 33 is over 32"]

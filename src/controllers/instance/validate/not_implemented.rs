@@ -3,9 +3,11 @@
 //! [`super::unsupported`]. A field leaves this table in the change that builds it.
 
 use super::findings::{Class, Findings};
+use crate::controllers::instance::deletion::wants_final_backup;
 use crate::crd::instance::{
     BootstrapMode, ExecutionMode, ExposurePolicy, Image, InstanceSpec, SchedulerGating, Workload,
 };
+use crate::crd::shared::DeletionPolicy;
 
 /// One entry.
 pub struct Missing {
@@ -88,6 +90,7 @@ missing! {
     "availability.replicas": |s| Some(many(s));
     "availability.podDisruptionBudget": |s| on!(s, availability.pod_disruption_budget.enabled);
     "availability.autoScaling": |s| on!(s, availability.auto_scaling.enabled);
+    "deletionPolicy": |s| Some(*s.deletion_policy.as_ref()? == DeletionPolicy::Delete && wants_final_backup(s));
     "workload": |s| {
         let wanted = s.workload.as_ref()?;
         Some((*wanted == Workload::Deployment || *wanted == Workload::Auto) && super::storage::keeps_nothing(s))

@@ -102,7 +102,9 @@ pub fn pod<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Pod<'a> {
             .cloned()
             .unwrap_or_else(restricted),
         node_selector: availability.map_or(&NO_LABELS, |a| &a.node_selector),
-        tolerations: availability.map(|a| a.tolerations.as_slice()).unwrap_or_default(),
+        tolerations: availability
+            .map(|a| a.tolerations.as_slice())
+            .unwrap_or_default(),
         affinity: availability.and_then(|a| a.affinity.as_deref()),
         spread: availability
             .map(|a| a.topology_spread_constraints.as_slice())
@@ -150,7 +152,8 @@ fn ending(availability: Option<&Availability>, out: &mut Findings) -> (i64, Opti
 }
 
 fn resources(given: Option<&ResourceRequirements>, out: &mut Findings) -> ResourceRequirements {
-    let empty = |map: &Option<BTreeMap<String, Quantity>>| map.as_ref().is_none_or(BTreeMap::is_empty);
+    let empty =
+        |map: &Option<BTreeMap<String, Quantity>>| map.as_ref().is_none_or(BTreeMap::is_empty);
     let Some(given) = given.filter(|r| !(empty(&r.requests) && empty(&r.limits))) else {
         return requests("100m", "512Mi");
     };
@@ -297,8 +300,7 @@ fn check_mounts(spec: &InstanceSpec, mounts: &[VolumeMount], out: &mut Findings)
                 format!("\"{}\" would hide the data", mount.mount_path),
             );
         }
-        let known =
-            mount.name == DATA || spec.extra_volumes.iter().any(|v| v.name == mount.name);
+        let known = mount.name == DATA || spec.extra_volumes.iter().any(|v| v.name == mount.name);
         if !known {
             out.add(
                 Class::InvalidSpec,
@@ -325,7 +327,10 @@ mod tests {
     #[test]
     fn without_a_word_the_pod_is_restricted_and_ends_in_good_time() {
         let said = read("{}", |p| {
-            assert_eq!((p.grace, p.drain, p.share_processes), (1800, Some(15), true));
+            assert_eq!(
+                (p.grace, p.drain, p.share_processes),
+                (1800, Some(15), true)
+            );
             assert_eq!(p.security.run_as_user, Some(1000));
             assert_eq!(
                 p.security.fs_group_change_policy.as_deref(),
@@ -333,7 +338,10 @@ mod tests {
             );
             assert_eq!(p.container_security.read_only_root_filesystem, Some(true));
             let requests = p.resources.requests.as_ref().unwrap();
-            assert_eq!((&*requests["cpu"].0, &*requests["memory"].0), ("100m", "512Mi"));
+            assert_eq!(
+                (&*requests["cpu"].0, &*requests["memory"].0),
+                ("100m", "512Mi")
+            );
             assert!(p.resources.limits.is_none());
         });
         assert!(said.is_empty(), "{said:?}");
@@ -346,12 +354,18 @@ mod tests {
             |p| {
                 assert_eq!(p.security.run_as_user, Some(7));
                 assert_eq!(p.security.run_as_group, Some(1000));
-                assert_eq!((p.security.fs_group, p.security.run_as_non_root), (None, None));
+                assert_eq!(
+                    (p.security.fs_group, p.security.run_as_non_root),
+                    (None, None)
+                );
                 assert!(p.security.seccomp_profile.is_some());
                 assert_eq!(p.container_security.capabilities, None);
             },
         );
-        assert!(said[0].starts_with("AcceptedWithWarnings spec.security.podSecurityContext.runAsUser: 7"));
+        assert!(
+            said[0]
+                .starts_with("AcceptedWithWarnings spec.security.podSecurityContext.runAsUser: 7")
+        );
         read(
             "security: {podSecurityContext: {runAsNonRoot: false}}",
             |p| assert_eq!(p.security.run_as_user, None),

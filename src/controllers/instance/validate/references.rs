@@ -411,7 +411,10 @@ mod tests {
         let with = |a: &str, b: &str| {
             reasons(
                 yaml,
-                &found(&[("c", Look::There(Data::from([(a, &b"1"[..]), (b, &b"2"[..])])))]),
+                &found(&[(
+                    "c",
+                    Look::There(Data::from([(a, &b"1"[..]), (b, &b"2"[..])])),
+                )]),
             )
         };
         assert!(with("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY").is_empty());

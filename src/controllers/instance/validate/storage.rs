@@ -170,7 +170,10 @@ pub fn bucket<'a>(
     }
     let prefix = text(section.prefix.as_ref());
     if prefix.is_some_and(|p| p.split('/').any(|part| part == "..") || p.starts_with('/')) {
-        out.invalid("objectStorage.prefix", "must be relative and without \"..\"");
+        out.invalid(
+            "objectStorage.prefix",
+            "must be relative and without \"..\"",
+        );
     }
     let r2 = (provider == Some(ObjectStorageProvider::R2)).then_some("auto");
     let credentials = section
@@ -245,7 +248,9 @@ mod tests {
 
     #[test]
     fn the_spelling_of_the_keys_follows_the_secret() {
-        let spec = spec("objectStorage: {provider: r2, bucket: bbb, endpoint: 'https://x', credentialsSecretRef: {name: c}}");
+        let spec = spec(
+            "objectStorage: {provider: r2, bucket: bbb, endpoint: 'https://x', credentialsSecretRef: {name: c}}",
+        );
         let with = |names: &[&str]| {
             let mut learned = Learned::default();
             let names = names.iter().map(|n| (*n).to_owned()).collect();

@@ -54,7 +54,11 @@ pub fn report<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Vec<Variable<'a
             }
         }
     }
-    if let Some(admin) = spec.deployment.as_ref().and_then(|d| d.platform_admin.as_ref()) {
+    if let Some(admin) = spec
+        .deployment
+        .as_ref()
+        .and_then(|d| d.platform_admin.as_ref())
+    {
         variables.push(text("PAPERCLIP_SEED_ADMIN_EMAIL", &admin.email));
         if let Some(name) = crate::crd::text(admin.name.as_ref()) {
             variables.push(text("PAPERCLIP_SEED_ADMIN_NAME", name));

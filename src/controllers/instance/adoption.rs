@@ -1,0 +1,83 @@
+//! Instances of the earlier operator: they are recognised by its finalizer, and the defaults that it stored are not mistaken for wishes.
+//! Pure.
+
+use crate::crd::Instance;
+use crate::crd::instance::{AdoptedStatus, ExecutionMode, InstanceSpec};
+use crate::shared::names::GO_FINALIZER;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// Stored values that never had an effect and would have one now.
+const INERT: &[(&str, fn(&InstanceSpec) -> bool)] = &[
+    ("spec.secrets.strictMode", |s| {
+        s.secrets.as_ref().and_then(|s| s.strict_mode) == Some(false)
+    }),
+    ("spec.adapters.execution.mode", |s| {
+        let execution = s.adapters.as_ref().and_then(|a| a.execution.as_ref());
+        execution.is_some_and(|e| e.mode.as_ref().is_some_and(|m| *m == ExecutionMode::Any))
+    }),
+];
+
+/// What is on record, or the first look at such an Instance. An inert value counts again once it has changed.
+pub fn look(instance: &Instance, now: &Time) -> Option<AdoptedStatus> {
+    let is_inert = |path: &str| INERT.iter().any(|(p, is)| *p == path && is(&instance.spec));
+    if let Some(record) = instance.status.as_ref().and_then(|s| s.adopted.as_deref()) {
+        let mut record = record.clone();
+        record.ignored.retain(|path| is_inert(path));
+        return Some(record);
+    }
+    let finalizers = instance.metadata.finalizers.iter().flatten();
+    finalizers
+        .filter(|f| *f == GO_FINALIZER)
+        .map(|finalizer| AdoptedStatus {
+            from: Some(finalizer.clone()),
+            time: Some(now.clone()),
+            ignored: INERT
+                .iter()
+                .map(|(path, _)| (*path).to_owned())
+                .filter(|path| is_inert(path))
+                .collect(),
+        })
+        .next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(yaml: &str) -> Instance {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    fn now() -> Time {
+        Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_earlier_operators_finalizer_tells_and_its_defaults_are_noted() {
+        let found = look(
+            &instance(
+                "{metadata: {finalizers: [paperclip.ai/finalizer]}, spec: {secrets: {strictMode: false}}}",
+            ),
+            &now(),
+        );
+        assert_eq!(found.unwrap().ignored, ["spec.secrets.strictMode"]);
+        let none = "{metadata: {finalizers: [a/b]}, spec: {secrets: {strictMode: false}}}";
+        assert_eq!(look(&instance(none), &now()), None);
+    }
+
+    #[test]
+    fn a_value_that_has_changed_counts_from_then_on() {
+        let record = "status: {adopted: {from: x, ignored: [spec.secrets.strictMode]}}";
+        let still =
+            format!("{{metadata: {{}}, spec: {{secrets: {{strictMode: false}}}}, {record}}}");
+        let kept = look(&instance(&still), &now()).unwrap();
+        assert_eq!(kept.ignored, ["spec.secrets.strictMode"]);
+        let changed = still.replace("strictMode: false", "strictMode: true");
+        assert!(
+            look(&instance(&changed), &now())
+                .unwrap()
+                .ignored
+                .is_empty()
+        );
+    }
+}

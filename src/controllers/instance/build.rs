@@ -1,0 +1,146 @@
+//! From what was validated to the objects as they should be: one file per kind. Pure; random bytes and times come in from outside.
+
+pub mod claim;
+pub mod config_hash;
+pub mod database;
+pub mod env;
+pub mod migration;
+pub mod network_policy;
+pub mod pod;
+pub mod probes;
+pub mod secrets;
+pub mod service;
+pub mod service_account;
+pub mod stateful_set;
+
+use super::validate::Validated;
+use super::validate::names::Identity;
+use crate::shared::names::{self, API_VERSION, Component};
+use crate::shared::wish::{Malformed, Wish};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use serde_json::Value;
+
+/// Every object of an Instance, one field each. `None` in the policies and the account means that there must be none of ours.
+#[derive(Debug)]
+pub struct Desired {
+    /// The account that pods run as.
+    pub account: Option<Wish>,
+    /// The server's Service.
+    pub service: Wish,
+    /// The server; `None`: it stays as it is.
+    pub workload: Option<Wish>,
+    /// Who may talk to the server.
+    pub policy: Option<Wish>,
+    /// Who may talk to Jobs.
+    pub jobs_policy: Option<Wish>,
+    /// The data volume, made once; `None`: not ours to make.
+    pub claim: Option<claim::Claim>,
+    /// The database.
+    pub database: Option<Wish>,
+    /// The migration that is to begin; `None`: none is.
+    pub migration: Option<Wish>,
+}
+
+/// What is decided outside of the spec.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// Image with the agent.
+    pub agent_image: &'a str,
+    /// Namespace of the operator's pods, if known.
+    pub operator_namespace: Option<&'a str>,
+    /// Where the database's URL is.
+    pub connection: &'a pod::Connection,
+    /// The Service has IPv6 addresses only or too.
+    pub ipv6: bool,
+    /// What happens to the server.
+    pub server: Server<'a>,
+    /// Name of the migration Job that is to begin, if one is.
+    pub migrate: Option<&'a str>,
+    /// `podManagementPolicy` of the StatefulSet that is there; it cannot be changed.
+    pub pod_management: Option<&'a str>,
+}
+
+/// What happens to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server<'a> {
+    /// It stays at its revision.
+    Leave,
+    /// So many pods, with this config hash.
+    Run {
+        /// Pods.
+        replicas: i32,
+        /// Hash of what the pods are configured with, if known.
+        config_hash: Option<&'a str>,
+    },
+}
+
+/// All objects.
+///
+/// # Errors
+/// If an object cannot be turned into JSON: a fault of ours.
+pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
+    Ok(Desired {
+        account: v
+            .account
+            .make
+            .then(|| Wish::of(&service_account::build(v)))
+            .transpose()?,
+        service: Wish::of(&service::build(v))?,
+        workload: match s.server {
+            Server::Leave => None,
+            Server::Run {
+                replicas,
+                config_hash,
+            } => Some(Wish::of(&stateful_set::build(v, s, replicas, config_hash))?),
+        },
+        policy: network_policy::server(v, s)
+            .map(|p| Wish::of(&p))
+            .transpose()?,
+        jobs_policy: network_policy::jobs(v).map(|p| Wish::of(&p)).transpose()?,
+        claim: claim::build(v),
+        database: database::build(v).map(|d| Wish::of(&d)).transpose()?,
+        migration: s
+            .migrate
+            .map(|name| Wish::of(&migration::build(v, s, name)))
+            .transpose()?,
+    })
+}
+
+/// Metadata of an object that goes with the Instance.
+fn owned(id: &Identity<'_>, name: &str, component: Component) -> ObjectMeta {
+    ObjectMeta {
+        owner_references: Some(vec![owner(id)]),
+        ..kept(id, name, component)
+    }
+}
+
+/// Metadata of an object that stays when the Instance goes.
+fn kept(id: &Identity<'_>, name: &str, component: Component) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: Some(id.namespace.to_owned()),
+        labels: Some(names::labels(id.name, component)),
+        ..ObjectMeta::default()
+    }
+}
+
+/// The Instance as the controlling owner.
+fn owner(id: &Identity<'_>) -> OwnerReference {
+    OwnerReference {
+        api_version: API_VERSION.into(),
+        kind: "Instance".into(),
+        name: id.name.into(),
+        uid: id.uid.into(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
+/// The Instance as the owner of data that go with it, in JSON.
+pub fn data_owner(id: &Identity<'_>) -> Value {
+    serde_json::json!({"apiVersion": API_VERSION, "kind": "Instance", "name": id.name, "uid": id.uid,
+        "controller": true, "blockOwnerDeletion": false})
+}
+
+#[cfg(test)]
+mod tests;

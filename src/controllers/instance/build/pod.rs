@@ -1,0 +1,242 @@
+//! The pod template of the server, and the parts that its Jobs share with it. Pure.
+
+use super::service::PORT;
+use super::{Setting, env, probes};
+use crate::controllers::instance::validate::Validated;
+use crate::controllers::instance::validate::pod::{DATA, HOME, TMP, restricted};
+use crate::controllers::instance::validate::storage::Volume as Files;
+use crate::shared::names::{self, ANNOTATION_CONFIG_HASH, Component, LABEL_APP};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EmptyDirVolumeSource, Lifecycle, LifecycleHandler,
+    LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec,
+    ResourceRequirements, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use std::collections::BTreeMap;
+
+/// Name of the server's container.
+pub const SERVER: &str = "paperclip";
+/// Where the agent is in pods that need it.
+const AGENT: &str = "/paperclip-agent/paperclip-agent";
+const AGENT_DIR: &str = "/paperclip-agent";
+const AGENT_VOLUME: &str = "paperclip-agent";
+
+/// Where the database's URL is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Name of the Secret.
+    pub secret: String,
+    /// Key of the URL.
+    pub key: String,
+}
+
+/// Borrowed text as an owned map.
+pub fn text_map(map: &BTreeMap<&str, &str>) -> BTreeMap<String, String> {
+    map.iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect()
+}
+
+/// The server's pods.
+pub fn template(v: &Validated<'_>, s: &Setting<'_>, config_hash: Option<&str>) -> PodTemplateSpec {
+    let mut labels = names::labels(v.id.name, Component::Server);
+    labels.insert(LABEL_APP.0.into(), LABEL_APP.1.into());
+    let mut annotations = text_map(&v.pod.annotations);
+    annotations
+        .entry("kubectl.kubernetes.io/default-container".into())
+        .or_insert_with(|| SERVER.into());
+    if let Some(hash) = config_hash {
+        annotations.insert(ANNOTATION_CONFIG_HASH.into(), hash.into());
+    }
+    let mut volumes = vec![data_volume(v)];
+    volumes.extend(tmp_volume(v));
+    volumes.extend(v.pod.volumes.iter().cloned());
+    let mut containers = vec![server(v, s)];
+    containers.extend(v.pod.sidecars.iter().cloned());
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            init_containers: (!v.pod.init.is_empty()).then(|| v.pod.init.clone()),
+            containers,
+            volumes: Some(volumes),
+            share_process_namespace: v.pod.share_processes.then_some(true),
+            termination_grace_period_seconds: Some(v.pod.grace),
+            topology_spread_constraints: (!v.pod.spread.is_empty()).then(|| spread(v)),
+            ..common(v)
+        }),
+    }
+}
+
+/// What all pods of an Instance have.
+pub fn common(v: &Validated<'_>) -> PodSpec {
+    PodSpec {
+        service_account_name: Some(v.account.name.clone().into_owned()),
+        automount_service_account_token: Some(false),
+        // Else a Service called paperclip would put its own variables into the server's environment.
+        enable_service_links: Some(false),
+        security_context: Some(v.pod.security.clone()),
+        image_pull_secrets: (!v.image.pull_secrets.is_empty()).then(|| {
+            v.image
+                .pull_secrets
+                .iter()
+                .map(|name| LocalObjectReference {
+                    name: (*name).to_owned(),
+                })
+                .collect()
+        }),
+        node_selector: (!v.pod.node_selector.is_empty()).then(|| v.pod.node_selector.clone()),
+        tolerations: (!v.pod.tolerations.is_empty()).then(|| v.pod.tolerations.to_vec()),
+        affinity: v.pod.affinity.cloned(),
+        priority_class_name: v.pod.priority_class.map(str::to_owned),
+        ..PodSpec::default()
+    }
+}
+
+fn server(v: &Validated<'_>, s: &Setting<'_>) -> Container {
+    let mut mounts = vec![mount(DATA, HOME)];
+    mounts.extend(tmp_mount(v));
+    mounts.extend(v.pod.mounts.iter().cloned());
+    Container {
+        name: SERVER.into(),
+        image: Some(v.image.reference.clone()),
+        image_pull_policy: Some(v.image.pull_policy.into()),
+        ports: Some(vec![ContainerPort {
+            name: Some(PORT.into()),
+            container_port: v.network.listen.into(),
+            protocol: Some("TCP".into()),
+            ..ContainerPort::default()
+        }]),
+        env: Some(env::server(v, s.connection, s.ipv6)),
+        env_from: (!v.environment.from.is_empty()).then(|| v.environment.from.to_vec()),
+        resources: Some(v.pod.resources.clone()),
+        security_context: Some(v.pod.container_security.clone()),
+        volume_mounts: Some(mounts),
+        startup_probe: Some(probes::build(v.probes.startup)),
+        readiness_probe: Some(probes::build(v.probes.readiness)),
+        liveness_probe: Some(probes::build(v.probes.liveness)),
+        lifecycle: v.pod.drain.map(|seconds| Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                sleep: Some(SleepAction { seconds }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        ..Container::default()
+    }
+}
+
+fn data_volume(v: &Validated<'_>) -> Volume {
+    let claim = match &v.volume {
+        Files::Pod => return empty_dir(DATA, None),
+        Files::Existing(name) => (*name).to_owned(),
+        Files::Claim(claim) => claim.name.clone(),
+    };
+    Volume {
+        name: DATA.into(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim,
+            read_only: None,
+        }),
+        ..Volume::default()
+    }
+}
+
+/// A volume that lives as long as the pod.
+pub fn empty_dir(name: &str, limit: Option<&str>) -> Volume {
+    Volume {
+        name: name.into(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: limit.map(|l| Quantity(l.into())),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// A mount.
+pub fn mount(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.into(),
+        mount_path: path.into(),
+        ..VolumeMount::default()
+    }
+}
+
+/// Scratch space, unless the user brings it.
+pub fn tmp_volume(v: &Validated<'_>) -> Option<Volume> {
+    let theirs = v.pod.volumes.iter().any(|volume| volume.name == TMP);
+    (tmp_mount(v).is_some() && !theirs).then(|| empty_dir(TMP, None))
+}
+
+/// The mount of the scratch space.
+pub fn tmp_mount(v: &Validated<'_>) -> Option<VolumeMount> {
+    let theirs = v
+        .pod
+        .mounts
+        .iter()
+        .any(|m| m.mount_path.trim_end_matches('/') == "/tmp");
+    (!theirs).then(|| mount(TMP, "/tmp"))
+}
+
+/// What a pod needs to have the agent: an init container that copies it, and the volume that it is copied to.
+pub fn agent_copy(image: &str, pull_policy: &str) -> (Container, Volume) {
+    let container = Container {
+        name: "agent-copy".into(),
+        image: Some(image.into()),
+        image_pull_policy: Some(pull_policy.into()),
+        command: Some(vec![
+            "/usr/local/bin/paperclip-agent".into(),
+            "copy".into(),
+            AGENT.into(),
+        ]),
+        resources: Some(ResourceRequirements {
+            requests: Some(
+                [("cpu", "10m"), ("memory", "16Mi")]
+                    .map(|(k, q)| (k.to_owned(), Quantity(q.into())))
+                    .into(),
+            ),
+            limits: Some([("memory".to_owned(), Quantity("64Mi".into()))].into()),
+            claims: None,
+        }),
+        security_context: Some(restricted()),
+        volume_mounts: Some(vec![mount(AGENT_VOLUME, AGENT_DIR)]),
+        ..Container::default()
+    };
+    (container, empty_dir(AGENT_VOLUME, Some("64Mi")))
+}
+
+/// A command of the agent.
+pub fn agent_command(command: &str) -> Vec<String> {
+    vec![AGENT.into(), command.into()]
+}
+
+/// The mount of the agent.
+pub fn agent_mount() -> VolumeMount {
+    VolumeMount {
+        read_only: Some(true),
+        ..mount(AGENT_VOLUME, AGENT_DIR)
+    }
+}
+
+/// Constraints without a selector mean the server's pods: without one they would do nothing.
+fn spread(v: &Validated<'_>) -> Vec<TopologySpreadConstraint> {
+    v.pod
+        .spread
+        .iter()
+        .cloned()
+        .map(|mut constraint| {
+            constraint
+                .label_selector
+                .get_or_insert_with(|| LabelSelector {
+                    match_labels: Some(names::selector(v.id.name, Component::Server)),
+                    ..LabelSelector::default()
+                });
+            constraint
+        })
+        .collect()
+}

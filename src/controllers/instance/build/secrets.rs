@@ -1,0 +1,59 @@
+//! The generated keys. They are created once and never applied over: a key that exists is never written again. Pure; the random bytes
+//! come in.
+
+use super::kept;
+use crate::controllers::instance::validate::keys::{APP_KEYS, HASH_KEY, MASTER_KEY, SESSION_KEY};
+use crate::controllers::instance::validate::names::Identity;
+use crate::shared::names::Component;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+
+/// Which Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Generated {
+    /// Encrypts stored secrets.
+    Master,
+    /// Signs sessions.
+    Session,
+    /// Signing keys, and the key of the config hash.
+    App,
+}
+
+impl Generated {
+    /// Its name.
+    pub fn name(self, id: &Identity<'_>) -> String {
+        match self {
+            Self::Master => id.names.master_key(),
+            Self::Session => id.names.auth(),
+            Self::App => id.names.app_keys(),
+        }
+    }
+    /// The keys that it must hold.
+    pub const fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Master => &[MASTER_KEY],
+            Self::Session => &[SESSION_KEY],
+            Self::App => &[APP_KEYS[0], APP_KEYS[1], APP_KEYS[2], HASH_KEY],
+        }
+    }
+}
+
+/// A Secret with these keys, each with the next of `random`, 64 hexadecimal digits.
+pub fn build(
+    which: Generated,
+    id: &Identity<'_>,
+    keys: &[&str],
+    random: impl IntoIterator<Item = String>,
+) -> Secret {
+    Secret {
+        metadata: kept(id, &which.name(id), Component::Server),
+        data: Some(
+            keys.iter()
+                .map(|k| (*k).to_owned())
+                .zip(random.into_iter().map(|r| ByteString(r.into_bytes())))
+                .collect(),
+        ),
+        type_: Some("Opaque".into()),
+        ..Secret::default()
+    }
+}

@@ -1,0 +1,148 @@
+//! The generated keys: made once, before anything else, because all else refers to them. Must never make a new master key for data that
+//! were encrypted with another one.
+
+use super::build::secrets::Generated;
+use super::found::{Found, Look};
+use super::observed::Observed;
+use super::retained::{self, Kept, RetainedError, Terms};
+use super::validate::Validated;
+use super::validate::forms;
+use super::validate::references::Broken;
+use crate::crd::instance::{InstanceStatus, MasterKeyStatus};
+use crate::shared::api::ApiServer;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+
+/// What is known of the keys after this step.
+#[derive(Debug, Default)]
+pub struct Keys {
+    /// Names of generated Secrets that exist; `None`: nobody looked, the last status vouches.
+    pub names: Option<BTreeSet<String>>,
+    /// Which master key is in use; `None`: nobody looked, or it is not there.
+    pub master: Option<MasterKeyStatus>,
+    /// What is wrong with the master key.
+    pub broken: Option<Broken>,
+    /// Names of what was taken up.
+    pub adopted: Vec<String>,
+    /// Names of what was lost and made anew.
+    pub renewed: Vec<String>,
+}
+
+/// Makes sure that the generated keys are there, and adds them to what was found.
+///
+/// # Errors
+/// See [`RetainedError`].
+pub async fn ensure(
+    api: &ApiServer,
+    v: &Validated<'_>,
+    status: Option<&InstanceStatus>,
+    observed: &Observed,
+    found: &mut Found,
+) -> Result<Keys, RetainedError> {
+    let known = |name: &str| {
+        status
+            .and_then(|s| s.managed_resources.as_ref())
+            .is_some_and(|m| m.secrets.iter().any(|s| s == name))
+    };
+    let fresh = may_make_master(v, status, observed);
+    let one = |which: Generated, wanted: bool| async move {
+        if !wanted {
+            return Ok(None);
+        }
+        let terms = Terms {
+            known: known(&which.name(&v.id)),
+            may_make: which != Generated::Master || fresh,
+        };
+        retained::secret(api, which, &v.id, terms).await.map(Some)
+    };
+    let (master, session, app) = futures::try_join!(
+        one(Generated::Master, v.keys.make_master),
+        one(Generated::Session, v.keys.make_session),
+        one(Generated::App, true),
+    )?;
+    let mut keys = Keys::default();
+    let mut names = BTreeSet::new();
+    for (which, kept) in [
+        (Generated::Master, master),
+        (Generated::Session, session),
+        (Generated::App, app),
+    ] {
+        let Some(kept) = kept else { continue };
+        let name = which.name(&v.id);
+        let data = match kept {
+            Kept::Missing => {
+                keys.broken = Some(missing(&name));
+                continue;
+            }
+            Kept::Found(data) => data,
+            Kept::Created(data) => {
+                if known(&name) {
+                    keys.renewed.push(name.clone());
+                }
+                data
+            }
+            Kept::Adopted(data) => {
+                keys.adopted.push(name.clone());
+                data
+            }
+        };
+        // Found by a POST that met an existing object: it is from before.
+        found.secrets.insert(name.clone(), Look::There(data));
+        names.insert(name);
+    }
+    keys.names = Some(names);
+    identify(v, status, found, &mut keys);
+    Ok(keys)
+}
+
+/// A new master key is harmless only where nothing can have been encrypted with another one.
+fn may_make_master(
+    v: &Validated<'_>,
+    status: Option<&InstanceStatus>,
+    observed: &Observed,
+) -> bool {
+    let used = status.is_some_and(|s| s.master_key.is_some());
+    v.keys.make_master && !used && observed.claim.is_none() && !observed.database_claim
+}
+
+fn missing(name: &str) -> Broken {
+    Broken {
+        reason: "MasterKeyMissing",
+        message: format!(
+            "Secret \"{name}\" with the master key is gone and there is data: put it back, or name another key in spec.secrets.masterKeySecretRef, which gives up what was encrypted"
+        ),
+        unknown: false,
+    }
+}
+
+/// Which key it is, and whether it is the one that the data were encrypted with.
+fn identify(v: &Validated<'_>, status: Option<&InstanceStatus>, found: &Found, keys: &mut Keys) {
+    let reference = &v.keys.master;
+    let Some(bytes) = found
+        .secret(&reference.name)
+        .and_then(|data| data.get(&reference.key))
+        .and_then(forms::master_key)
+    else {
+        return;
+    };
+    let mut fingerprint = crate::shared::random::hex(&Sha256::digest(bytes));
+    fingerprint.truncate(12);
+    let now = MasterKeyStatus {
+        secret_name: Some(reference.name.clone().into_owned()),
+        fingerprint: Some(fingerprint),
+    };
+    let before = status.and_then(|s| s.master_key.as_deref());
+    match before {
+        Some(before) if before.secret_name == now.secret_name && *before != now => {
+            keys.broken = Some(Broken {
+                reason: "MasterKeyChanged",
+                message: format!(
+                    "Secret \"{}\" holds another master key than the data were encrypted with: put the old key back, or name the new one in spec.secrets.masterKeySecretRef, which gives up what was encrypted",
+                    reference.name
+                ),
+                unknown: false,
+            });
+        }
+        _ => keys.master = Some(now),
+    }
+}

@@ -1,0 +1,184 @@
+//! What the caches hold of one Instance at one moment. Only objects that belong to it: one of the same name with another owner is not
+//! among them.
+
+use crate::controllers::Caches;
+use crate::crd::PaperclipDatabase;
+use crate::crd::database::{PaperclipDatabaseSpec, PaperclipDatabaseStatus};
+use crate::shared::cache::{Cache, Key, Seen, View};
+use crate::shared::conditions::find;
+use crate::shared::guarded::Guarded;
+use crate::shared::names::{Component, Names};
+use crate::shared::views::{Bare, Claim, Job, JobState, Pod, Service, Workload};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// The child.
+    pub database: Option<Arc<Seen<Guarded<PaperclipDatabase>>>>,
+    /// The server.
+    pub workload: Option<Arc<Seen<Workload>>>,
+    /// Its Service.
+    pub service: Option<Arc<Seen<Service>>>,
+    /// The account, if it is ours.
+    pub account: Option<Arc<Seen<Bare>>>,
+    /// The server's policy.
+    pub policy: Option<Arc<Seen<Bare>>>,
+    /// The Jobs' policy.
+    pub jobs_policy: Option<Arc<Seen<Bare>>>,
+    /// `N-data`, whoever owns it.
+    pub claim: Option<Arc<Seen<Claim>>>,
+    /// Migrations.
+    pub jobs: Vec<Arc<Seen<Job>>>,
+    /// Pods of the server.
+    pub pods: Vec<Arc<Seen<Pod>>>,
+    /// Pods of migrations.
+    pub job_pods: Vec<Arc<Seen<Pod>>>,
+    /// The database's StatefulSet, if there is one.
+    pub database_workload: bool,
+    /// The database's Service, if there is one.
+    pub database_service: bool,
+    /// The database's claim, if there is one, whoever owns it.
+    pub database_claim: bool,
+}
+
+impl Observed {
+    /// Looks into the caches. `account`: name of the account that we would make.
+    pub fn of(caches: &Caches, namespace: &str, name: &str, uid: &str, account: &str) -> Self {
+        let names = Names::of(name);
+        let key = |name: &str| Key::new(namespace, name);
+        let main = key(names.main());
+        let workload = ours(&caches.stateful_sets, &main, uid);
+        let jobs: Vec<_> = caches
+            .jobs
+            .controlled_by(uid)
+            .into_iter()
+            .filter(|j| j.component == Some(Component::Migration))
+            .collect();
+        let database = ours(&caches.databases, &main, uid);
+        let child = database.as_ref().map(|d| d.uid.clone());
+        let child = child.as_deref().unwrap_or_default();
+        Self {
+            service: ours(&caches.services, &main, uid),
+            account: ours(&caches.service_accounts, &key(account), uid),
+            policy: ours(&caches.network_policies, &main, uid),
+            jobs_policy: ours(&caches.network_policies, &key(&names.jobs()), uid),
+            claim: caches.claims.get(&key(&names.data())),
+            pods: workload
+                .as_ref()
+                .map(|w| caches.pods.controlled_by(&w.uid))
+                .unwrap_or_default(),
+            job_pods: jobs
+                .iter()
+                .flat_map(|j| caches.pods.controlled_by(&j.uid))
+                .collect(),
+            database_workload: ours(&caches.stateful_sets, &key(&names.database()), child)
+                .is_some(),
+            database_service: ours(&caches.services, &key(&names.database()), child).is_some(),
+            database_claim: caches.claims.get(&key(&names.database_data())).is_some(),
+            workload,
+            jobs,
+            database,
+        }
+    }
+
+    /// The child as it was decoded.
+    pub fn child(&self) -> Option<Child<'_>> {
+        let seen = self.database.as_deref()?;
+        let Guarded::Ok(database) = &seen.view else {
+            return Some(Child {
+                uid: &seen.uid,
+                generation: seen.generation,
+                spec: None,
+                status: None,
+            });
+        };
+        Some(Child {
+            uid: &seen.uid,
+            generation: seen.generation,
+            spec: Some(&database.spec),
+            status: database.status.as_ref(),
+        })
+    }
+
+    /// The migration called `name`.
+    pub fn job(&self, name: &str) -> Option<&Seen<Job>> {
+        self.jobs
+            .iter()
+            .find(|j| &*j.key.name == name)
+            .map(AsRef::as_ref)
+    }
+
+    /// At least one pod of the server is ready.
+    pub fn serving(&self) -> bool {
+        self.pods.iter().any(|p| p.view.ready && !p.deleting)
+    }
+
+    /// Pods that the server is to have.
+    pub fn wanted_replicas(&self) -> i32 {
+        self.workload
+            .as_ref()
+            .and_then(|w| w.view.spec.replicas)
+            .unwrap_or(0)
+    }
+
+    /// The config hash that the server's pods are made with.
+    pub fn config_hash(&self) -> Option<&str> {
+        let view = &self.workload.as_ref()?.view;
+        view.spec
+            .template
+            .metadata
+            .annotations
+            .config_hash
+            .as_deref()
+    }
+
+    /// The Service has an IPv6 address.
+    pub fn ipv6(&self) -> bool {
+        self.service
+            .as_ref()
+            .is_some_and(|s| s.view.spec.ip_families.iter().any(|f| &**f == "IPv6"))
+    }
+}
+
+fn ours<V: View>(cache: &Cache<V>, key: &Key, uid: &str) -> Option<Arc<Seen<V>>> {
+    cache
+        .get(key)
+        .filter(|s| s.controller.as_ref().is_some_and(|c| *c.uid == *uid))
+}
+
+/// The PaperclipDatabase of an Instance.
+#[derive(Clone, Copy, Debug)]
+pub struct Child<'a> {
+    /// Its uid.
+    pub uid: &'a str,
+    generation: i64,
+    /// What is asked for; `None` if it cannot be decoded.
+    pub spec: Option<&'a PaperclipDatabaseSpec>,
+    status: Option<&'a PaperclipDatabaseStatus>,
+}
+
+impl<'a> Child<'a> {
+    /// A condition, if it is about the current spec.
+    pub fn condition(&self, kind: &str) -> Option<&'a Condition> {
+        find(&self.status?.conditions, kind)
+            .filter(|c| c.observed_generation.is_none_or(|g| g >= self.generation))
+    }
+
+    /// It says that it is ready, about the current spec.
+    pub fn ready(&self) -> bool {
+        self.condition("Ready").is_some_and(|c| c.status == "True")
+    }
+
+    /// Secret and key of the URL.
+    pub fn connection(&self) -> Option<(&'a str, &'a str)> {
+        let reference = self.status?.connection_secret_ref.as_ref()?;
+        (!reference.name.is_empty()).then_some((reference.name.as_str(), reference.key.as_str()))
+    }
+}
+
+/// How a migration stands.
+pub fn job_state(job: &Seen<Job>) -> JobState {
+    job.view.state()
+}

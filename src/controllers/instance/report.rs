@@ -1,0 +1,401 @@
+//! The last step: the status is written if it changed, changes are announced, figures are kept.
+
+use super::apply::{Applied, Cure, Part};
+use super::found::{Found, Learned, Look};
+use super::gates::Plan;
+use super::keys::Keys;
+use super::memory::Remembered;
+use super::status::{self, Elapsed, Failing, Outside, Scene};
+use super::validate::Verdict;
+use super::{Controller, Pass, dereference, failure, is_disabled};
+use crate::crd::instance::{Instance, InstanceStatus, Phase};
+use crate::crd::{Word, Words};
+use crate::shared::apply::Outcome;
+use crate::shared::cache::{Key, Seen};
+use crate::shared::conditions::{Truth, find};
+use crate::shared::controller::{Again, Failure};
+use crate::shared::events::{Regarding, Severity};
+use crate::shared::guarded::Guarded;
+use crate::shared::names::manager;
+use crate::shared::wish::Kind;
+use std::time::{Duration, Instant};
+
+/// References that are missing are looked for this often at first, and later this often.
+const SOON: Duration = Duration::from_secs(2);
+const LATER: Duration = Duration::from_secs(30);
+const EAGER_FOR: Duration = Duration::from_secs(300);
+/// What nobody watches and a person may cure is tried again this often.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// What the steps of a pass did.
+#[derive(Default)]
+pub struct Done {
+    /// What was decided.
+    pub plan: Option<Plan>,
+    /// What was written.
+    pub applied: Applied,
+    /// The generated keys.
+    pub keys: Keys,
+    /// Objects of the user.
+    pub outside: Outside,
+}
+
+impl Outside {
+    /// Out of what was read.
+    pub fn of(found: &Found) -> Self {
+        Self {
+            account: match found.account {
+                Look::There(()) => Some(true),
+                Look::Missing => Some(false),
+                Look::Skipped | Look::Forbidden => None,
+            },
+            claim: match &found.claim {
+                Look::There(phase) => Some(phase.clone()),
+                Look::Missing => Some(String::new()),
+                Look::Skipped | Look::Forbidden => None,
+            },
+        }
+    }
+}
+
+impl Controller {
+    /// Writes the status of a pass that reached its end, and says when to look again.
+    pub(super) async fn report(
+        &self,
+        pass: &Pass<'_>,
+        verdict: &Verdict<'_>,
+        done: &Done,
+        remembered: &mut Remembered,
+    ) -> Result<Again, Failure> {
+        let observed = self.observe(pass);
+        let retry = done.applied.retry().map(|(part, problem)| {
+            failure("apply", &problem.reason, &problem.message).of(part.resource())
+        });
+        let scene = Scene {
+            instance: pass.instance,
+            verdict,
+            plan: done.plan.as_ref(),
+            applied: &done.applied,
+            observed: &observed,
+            keys: &done.keys,
+            outside: done.outside.clone(),
+            hands_off: is_disabled(pass.instance),
+            adopted: pass.adopted.clone(),
+            requested: dereference::requested(pass.instance),
+            failing: retry.as_ref().and_then(|f| self.failing(&pass.seen.key, f)),
+            now: pass.now.clone(),
+        };
+        let parts = status::parts(&scene);
+        let elapsed = elapsed(remembered, &parts);
+        let missing_for = parts
+            .iter()
+            .find(|p| p.fact.kind == "ReferencesResolved" && p.fact.truth == Truth::False)
+            .and_then(|p| elapsed.get(&(p.fact.kind, p.fact.reason.clone())).copied());
+        let (status, stalls_in) = status::status(&scene, parts, &elapsed);
+        self.announce_parts(pass, done);
+        self.write_status(pass.seen, pass.instance.status.as_ref(), &status)
+            .await?;
+        self.count_failures(&pass.seen.key, &done.applied);
+        self.gauge(&pass.seen.key, &status, Some(remembered));
+        if let Some(failure) = retry {
+            return Err(failure);
+        }
+        let mut next = stalls_in;
+        let mut within = |wait: Duration| next = Some(next.map_or(wait, |n| n.min(wait)));
+        if let Some(since) = missing_for {
+            within(if since < EAGER_FOR { SOON } else { LATER });
+        }
+        if done.applied.has(Cure::Time) {
+            within(SOON);
+        }
+        if done.applied.has(Cure::Person) {
+            within(AGAIN);
+        }
+        if dereference::has_outside_parts(&pass.instance.spec) && !scene.hands_off {
+            within(
+                remembered
+                    .next_check
+                    .saturating_duration_since(Instant::now()),
+            );
+        }
+        Ok(next.map_or(Again::Someday, |wait| {
+            Again::After(wait.max(Duration::from_millis(100)))
+        }))
+    }
+
+    /// A pass that failed on the way: after a while the last status is amended, so that it does not look fresh.
+    pub(super) async fn report_failure(
+        &self,
+        pass: &Pass<'_>,
+        failed: Failure,
+        remembered: &mut Remembered,
+    ) -> Result<Again, Failure> {
+        let Some(failing) = self.failing(&pass.seen.key, &failed) else {
+            return Err(failed);
+        };
+        let observed = self.observe(pass);
+        let learned = remembered.learned.clone().unwrap_or_default();
+        let verdict = super::validate(self.input(pass, &learned), &Found::default());
+        let scene = Scene {
+            instance: pass.instance,
+            verdict: &verdict,
+            plan: None,
+            applied: &Applied::default(),
+            observed: &observed,
+            keys: &Keys::default(),
+            outside: Outside::default(),
+            hands_off: is_disabled(pass.instance),
+            adopted: pass.adopted.clone(),
+            requested: dereference::requested(pass.instance),
+            failing: Some(failing),
+            now: pass.now.clone(),
+        };
+        let parts = status::parts(&scene);
+        let elapsed = elapsed(remembered, &parts);
+        let (status, _) = status::status(&scene, parts, &elapsed);
+        self.write_status(pass.seen, pass.instance.status.as_ref(), &status)
+            .await?;
+        self.gauge(&pass.seen.key, &status, Some(remembered));
+        Err(failed)
+    }
+
+    /// The status of an Instance that is being deleted.
+    pub(super) async fn report_deletion(&self, pass: &Pass<'_>) -> Result<(), Failure> {
+        let observed = self.observe(pass);
+        let learned = Learned::default();
+        let verdict = super::validate(self.input(pass, &learned), &Found::default());
+        let scene = Scene {
+            instance: pass.instance,
+            verdict: &verdict,
+            plan: None,
+            applied: &Applied::default(),
+            observed: &observed,
+            keys: &Keys::default(),
+            outside: Outside::default(),
+            hands_off: false,
+            adopted: pass.adopted.clone(),
+            requested: dereference::requested(pass.instance),
+            failing: None,
+            now: pass.now.clone(),
+        };
+        let parts = status::parts(&scene);
+        let (status, _) = status::status(&scene, parts, &Elapsed::new());
+        self.write_status(pass.seen, pass.instance.status.as_ref(), &status)
+            .await?;
+        self.gauge(&pass.seen.key, &status, None);
+        Ok(())
+    }
+
+    /// Faults are told when they last.
+    fn failing(&self, key: &Key, failure: &Failure) -> Option<Failing> {
+        let streak = self.failures.streak(key)?;
+        (streak.since.elapsed() > status::PATIENCE_WITH_FAULTS).then(|| Failing {
+            message: crate::shared::conditions::clean(&failure.to_string()),
+        })
+    }
+
+    /// Writes the status and its events if it says something else than before.
+    pub(super) async fn write_status(
+        &self,
+        seen: &Seen<Guarded<Instance>>,
+        before: Option<&InstanceStatus>,
+        after: &InstanceStatus,
+    ) -> Result<(), Failure> {
+        if before == Some(after) {
+            return Ok(());
+        }
+        let value =
+            serde_json::to_value(after).map_err(|e| failure("status", "InternalError", &e))?;
+        let stored = self
+            .context
+            .api
+            .replace_status(
+                &Kind::of::<Instance>(),
+                &seen.key.namespace,
+                &seen.key.name,
+                manager::INSTANCE,
+                &seen.uid,
+                &value,
+            )
+            .await;
+        match stored {
+            Ok(stored) => {
+                self.caches.instances.wrote_as_itself(stored);
+            }
+            // It is gone: nobody needs its status.
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(failure("status", error.reason(), &error)),
+        }
+        for event in status::announcements(before, after) {
+            self.announce(seen, event.severity, &event.reason, &event.text);
+        }
+        Ok(())
+    }
+
+    pub(super) fn announce(
+        &self,
+        seen: &Seen<Guarded<Instance>>,
+        severity: Severity,
+        reason: &str,
+        text: &str,
+    ) {
+        let regarding = Regarding {
+            kind: Kind::of::<Instance>(),
+            namespace: seen.key.namespace.to_string(),
+            name: seen.key.name.to_string(),
+            uid: seen.uid.to_string(),
+        };
+        self.context.events.send(&regarding, severity, reason, text);
+    }
+
+    /// What was put back, taken up, or made anew.
+    fn announce_parts(&self, pass: &Pass<'_>, done: &Done) {
+        let before = pass.instance.status.as_ref();
+        let managed = before.and_then(|s| s.managed_resources.as_ref());
+        let existed = |part: Part| {
+            managed.is_some_and(|m| match part {
+                Part::Account => m.service_account.is_some(),
+                Part::Service => m.service.is_some(),
+                Part::Workload => m.stateful_set.is_some(),
+                Part::Policy | Part::JobsPolicy => m.network_policy.is_some(),
+                Part::Claim => m.persistent_volume_claim.is_some(),
+                Part::Database | Part::Migration => false,
+            })
+        };
+        let settled =
+            before.and_then(|s| s.observed_generation) == pass.instance.metadata.generation;
+        let repaired: Vec<String> = done
+            .applied
+            .done
+            .iter()
+            .filter(|(part, outcome)| match outcome {
+                Outcome::Repaired => *part != Part::Claim,
+                Outcome::Created => settled && existed(*part),
+                Outcome::Patched | Outcome::Unchanged => false,
+            })
+            .map(|(part, outcome)| {
+                let what = if *outcome == Outcome::Created {
+                    "deleted"
+                } else {
+                    "changed"
+                };
+                format!("{} was {what} by others", part.resource())
+            })
+            .collect();
+        if !repaired.is_empty() {
+            let text = format!("{}; put back", repaired.join(", "));
+            self.announce(pass.seen, Severity::Normal, "DriftRepaired", &text);
+        }
+        let mut adopted = done.keys.adopted.clone();
+        if done.applied.outcome(Part::Claim) == Some(Outcome::Repaired) {
+            adopted.push(format!("{}-data", pass.seen.key.name));
+        }
+        if !adopted.is_empty() {
+            let text = format!("taken up: {}", adopted.join(", "));
+            self.announce(pass.seen, Severity::Normal, "Adopted", &text);
+        }
+        for name in &done.keys.renewed {
+            let text = format!(
+                "Secret \"{name}\" was gone and is made anew; sessions and open decisions of before end"
+            );
+            self.announce(pass.seen, Severity::Warning, "KeysRenewed", &text);
+        }
+    }
+
+    /// Figures of a pass.
+    pub(super) fn measure(&self, key: &Key, took: Duration, result: &Result<Again, Failure>) {
+        let metrics = &self.context.metrics;
+        if !self.context.options.metrics_per_instance {
+            return;
+        }
+        let outcome = if result.is_ok() { "success" } else { "error" };
+        let labels: [&str; 2] = [&key.name, &key.namespace];
+        metrics
+            .instance_reconciles
+            .with_label_values(&[labels[0], labels[1], outcome])
+            .inc();
+        metrics
+            .instance_reconcile_time
+            .with_label_values(&labels)
+            .observe(took.as_secs_f64());
+    }
+
+    fn count_failures(&self, key: &Key, applied: &Applied) {
+        if !self.context.options.metrics_per_instance {
+            return;
+        }
+        for (part, problem) in &applied.problems {
+            if problem.cure != Cure::Time {
+                self.context
+                    .metrics
+                    .creation_failures
+                    .with_label_values(&[&*key.name, &*key.namespace, part.resource()])
+                    .inc();
+            }
+        }
+    }
+
+    /// Figures of the status.
+    pub(super) fn gauge(
+        &self,
+        key: &Key,
+        status: &InstanceStatus,
+        remembered: Option<&mut Remembered>,
+    ) {
+        if !self.context.options.metrics_per_instance {
+            return;
+        }
+        let metrics = &self.context.metrics;
+        let (name, namespace) = (&*key.name, &*key.namespace);
+        let phase = status.phase.as_ref().map(Word::as_str);
+        for (word, _) in Phase::ALL {
+            metrics
+                .instance_phase
+                .with_label_values(&[name, namespace, word])
+                .set(i64::from(phase == Some(word)));
+        }
+        let ready = find(&status.conditions, "Ready").map(|c| c.status.as_str());
+        let serving = status.scheduler_leader.is_some() || status.running_image.is_some();
+        let counts = ready == Some("True") || (ready == Some("Unknown") && serving);
+        metrics
+            .instance_ready
+            .with_label_values(&[name, namespace])
+            .set(i64::from(counts));
+        let Some(remembered) = remembered else { return };
+        let info = (
+            status.running_version.clone().unwrap_or_default(),
+            status.running_image.clone().unwrap_or_default(),
+        );
+        if let Some((version, image)) = remembered.info.replace(info.clone())
+            && (&version, &image) != (&info.0, &info.1)
+        {
+            let _ = metrics
+                .instance_info
+                .remove_label_values(&[name, namespace, &version, &image]);
+        }
+        metrics
+            .instance_info
+            .with_label_values(&[name, namespace, &info.0, &info.1])
+            .set(1);
+    }
+}
+
+/// How long each part has been as it is.
+fn elapsed(remembered: &mut Remembered, parts: &[status::Part]) -> Elapsed {
+    let now = Instant::now();
+    let lacking = parts.iter().filter(|p| p.fact.truth != Truth::True);
+    remembered.observe(lacking.map(|p| (p.fact.kind, p.fact.reason.clone())));
+    remembered
+        .waits
+        .iter()
+        .map(|(key, since)| (key.clone(), now.saturating_duration_since(*since)))
+        .collect()
+}
+
+impl Failure {
+    /// With the kind of object that it is about.
+    fn of(mut self, resource: &str) -> Self {
+        self.message = format!("{resource}: {}", self.message);
+        self
+    }
+}

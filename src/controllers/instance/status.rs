@@ -1,0 +1,185 @@
+//! Out of what a pass saw: the status of an Instance. Pure: the time and how long something has been so come in as arguments. Must never
+//! say True of what was only written and not seen, and must say the same of the same facts, or the object would be written at rest.
+
+mod events;
+mod facts;
+mod parts;
+mod phase;
+mod server;
+mod sum;
+
+pub use events::{Announcement, announcements};
+pub use parts::{Class, Part};
+
+use super::apply::Applied;
+use super::build::stateful_set::TEMPLATE_REVISION;
+use super::gates::Plan;
+use super::keys::Keys;
+use super::observed::Observed;
+use super::validate::Verdict;
+use crate::crd::instance::{AdoptedStatus, DeletionStatus, Instance, InstanceStatus};
+use crate::shared::conditions::{Truth, limit, merge};
+use crate::shared::names::{self, Component, Names};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A transient fault is told of after so long.
+pub const PATIENCE_WITH_FAULTS: Duration = Duration::from_secs(30);
+
+/// What a pass saw and did.
+pub struct Scene<'a> {
+    /// The object.
+    pub instance: &'a Instance,
+    /// What validation said.
+    pub verdict: &'a Verdict<'a>,
+    /// What was decided; `None`: the spec was not applied.
+    pub plan: Option<&'a Plan>,
+    /// What was written.
+    pub applied: &'a Applied,
+    /// The caches after that.
+    pub observed: &'a Observed,
+    /// The generated keys.
+    pub keys: &'a Keys,
+    /// The account and the claim that are not ours.
+    pub outside: Outside,
+    /// `paperclip.inc/reconcile: disabled`.
+    pub hands_off: bool,
+    /// Taken over from the earlier operator.
+    pub adopted: Option<AdoptedStatus>,
+    /// The annotation that asked for this pass.
+    pub requested: Option<String>,
+    /// What has failed for so long that it is told.
+    pub failing: Option<Failing>,
+    /// Now.
+    pub now: Time,
+}
+
+/// What has failed for so long that it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// The step, the object and the words of the API server.
+    pub message: String,
+}
+
+/// Objects of the user that pods need; `None`: nobody looked.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// The account exists.
+    pub account: Option<bool>,
+    /// The claim: its phase, empty if it does not exist.
+    pub claim: Option<String>,
+}
+
+impl Scene<'_> {
+    fn before(&self) -> Option<&InstanceStatus> {
+        self.instance.status.as_ref()
+    }
+    fn generation(&self) -> i64 {
+        self.instance.metadata.generation.unwrap_or_default()
+    }
+    fn name(&self) -> &str {
+        self.instance.metadata.name.as_deref().unwrap_or_default()
+    }
+    fn names(&self) -> Names {
+        Names::of(self.name())
+    }
+    fn suspended(&self) -> bool {
+        self.instance.spec.suspended == Some(true)
+    }
+    fn terminating(&self) -> bool {
+        self.instance.metadata.deletion_timestamp.is_some()
+    }
+    fn was_ready(&self) -> bool {
+        self.before().is_some_and(|s| s.first_ready_time.is_some())
+    }
+}
+
+/// How long each condition has had its reason in this process.
+pub type Elapsed = HashMap<(&'static str, String), Duration>;
+
+/// The conditions of the parts. They come first, so that it can be found out how long each has been so.
+pub fn parts(scene: &Scene<'_>) -> Vec<Part> {
+    parts::all(scene)
+}
+
+/// The status, and after how long a wait becomes a stall.
+pub fn status(
+    scene: &Scene<'_>,
+    parts: Vec<Part>,
+    elapsed: &Elapsed,
+) -> (InstanceStatus, Option<Duration>) {
+    let before = scene.before().cloned().unwrap_or_default();
+    let sum = sum::sum(scene, &parts, elapsed);
+    let first_ready_time = before
+        .first_ready_time
+        .clone()
+        .or_else(|| (sum.ready == Truth::True).then(|| scene.now.clone()));
+    let phase = phase::phase(scene, &parts, &sum, elapsed);
+    let summary = phase::summary(scene, phase, &parts, &sum);
+    let stalls_in = sum.stalls_in;
+    let conditions = merge(
+        &before.conditions,
+        sum.conditions(parts),
+        scene.generation(),
+        &scene.now,
+    );
+    let status = InstanceStatus {
+        phase: Some(phase.into()),
+        observed_generation: Some(scene.generation()),
+        conditions,
+        summary: Some(limit(&summary, 256)),
+        endpoint: facts::endpoint(scene),
+        running_image: facts::running_image(scene),
+        first_ready_time,
+        replicas: Some(facts::replicas(scene)),
+        selector: Some(selector(scene.name())),
+        scheduler_leader: facts::leader(scene),
+        managed_resources: Some(Box::new(facts::managed(scene))),
+        children: facts::children(scene),
+        migration: facts::migration(scene).map(Box::new),
+        master_key: scene
+            .keys
+            .master
+            .clone()
+            .map(Box::new)
+            .or(before.master_key),
+        template_revision: scene
+            .observed
+            .workload
+            .is_some()
+            .then(|| TEMPLATE_REVISION.to_owned()),
+        adopted: scene.adopted.clone().map(Box::new),
+        last_handled_reconcile_at: scene.requested.clone().or(before.last_handled_reconcile_at),
+        // What is known only from results: kept until something newer is known.
+        running_version: before.running_version,
+        backup: before.backup,
+        restore: before.restore,
+        auto_update: None,
+        bootstrap: before.bootstrap,
+        drain: None,
+        plugins: before.plugins,
+        effective_defaults: vec![],
+        deletion: scene.terminating().then(|| {
+            before.deletion.unwrap_or_else(|| {
+                Box::new(DeletionStatus {
+                    step: Some("Started".into()),
+                    start_time: Some(scene.now.clone()),
+                    final_backup: None,
+                })
+            })
+        }),
+    };
+    (status, stalls_in)
+}
+
+fn selector(name: &str) -> String {
+    names::selector(name, Component::Server)
+        .into_iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! Which events a change of the status is worth. The stored status is compared with the new one, so a restart announces nothing twice, and
+//! each is a write, so there are few. Pure.
+
+use crate::crd::instance::{InstanceStatus, MigrationState, Phase};
+use crate::shared::conditions::find;
+use crate::shared::events::Severity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+/// An event to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// How serious.
+    pub severity: Severity,
+    /// PascalCase.
+    pub reason: String,
+    /// For people.
+    pub text: String,
+}
+
+/// Reasons of `ConfigAccepted` that are told.
+const TOLD: &[&str] = &[
+    "InvalidSpec",
+    "Undecodable",
+    "NameTooLong",
+    "Conflict",
+    "NotImplemented",
+    "UnsupportedByVersion",
+];
+
+struct List<'a> {
+    before: &'a InstanceStatus,
+    after: &'a InstanceStatus,
+    out: Vec<Announcement>,
+}
+
+impl<'a> List<'a> {
+    fn say(&mut self, severity: Severity, reason: &str, text: impl Into<String>) {
+        self.out.push(Announcement {
+            severity,
+            reason: reason.to_owned(),
+            text: text.into(),
+        });
+    }
+    fn was(&self, kind: &str) -> Option<&'a Condition> {
+        find(&self.before.conditions, kind)
+    }
+    fn is(&self, kind: &str) -> Option<&'a Condition> {
+        find(&self.after.conditions, kind)
+    }
+}
+
+/// The events of one change.
+pub fn announcements(before: Option<&InstanceStatus>, after: &InstanceStatus) -> Vec<Announcement> {
+    let nothing = InstanceStatus::default();
+    let mut list = List {
+        before: before.unwrap_or(&nothing),
+        after,
+        out: vec![],
+    };
+    success(&mut list);
+    phases(&mut list);
+    config(&mut list);
+    references(&mut list);
+    migration(&mut list);
+    faults(&mut list);
+    list.out
+}
+
+/// A generation is ready for the first time.
+fn success(list: &mut List<'_>) {
+    let ready = |c: Option<&Condition>| {
+        c.filter(|c| c.status == "True")
+            .and_then(|c| c.observed_generation)
+    };
+    let (was, is) = (ready(list.was("Ready")), ready(list.is("Ready")));
+    let first = list.before.first_ready_time.is_none();
+    let updated = list
+        .before
+        .phase
+        .as_ref()
+        .is_some_and(|p| *p == Phase::Updating);
+    // A generation that was ready before and is so again has recovered: that is told by the phase.
+    if let Some(generation) = is
+        && was != Some(generation)
+        && (first || updated || was.is_some())
+    {
+        list.say(
+            Severity::Normal,
+            "ReconcileSucceeded",
+            format!("generation {generation} is ready"),
+        );
+    }
+}
+
+fn phases(list: &mut List<'_>) {
+    let phase = |s: &InstanceStatus| s.phase.as_ref().and_then(|p| p.known().ok());
+    let (Some(from), Some(to)) = (phase(list.before), phase(list.after)) else {
+        return;
+    };
+    // That it was being set up is no news, and that it is ready is told already.
+    let told = matches!(
+        (from, to),
+        (Phase::Pending, Phase::Provisioning) | (Phase::Provisioning, Phase::Running)
+    );
+    if from == to || told {
+        return;
+    }
+    let severity = if matches!(to, Phase::Degraded | Phase::Failed) {
+        Severity::Warning
+    } else {
+        Severity::Normal
+    };
+    let summary = list.after.summary.clone().unwrap_or_default();
+    list.say(severity, "PhaseChanged", format!("{from} -> {summary}"));
+}
+
+fn config(list: &mut List<'_>) {
+    let Some(now) = list.is("ConfigAccepted") else {
+        return;
+    };
+    let changed = list
+        .was("ConfigAccepted")
+        .is_none_or(|was| was.reason != now.reason);
+    if changed && TOLD.contains(&now.reason.as_str()) {
+        list.say(Severity::Warning, &now.reason, now.message.clone());
+    }
+}
+
+fn references(list: &mut List<'_>) {
+    let Some(now) = list.is("ReferencesResolved") else {
+        return;
+    };
+    let was = list.was("ReferencesResolved");
+    match (was.map(|c| c.status.as_str()), now.status.as_str()) {
+        (Some("False"), "True") => {
+            list.say(Severity::Normal, "ReferenceFound", now.message.clone());
+        }
+        (before, "False") if before != Some("False") => {
+            let reason = if now.reason.starts_with("MasterKey") {
+                now.reason.as_str()
+            } else {
+                "ReferenceNotFound"
+            };
+            list.say(Severity::Warning, reason, now.message.clone());
+        }
+        _ => {}
+    }
+}
+
+fn migration(list: &mut List<'_>) {
+    let of = |s: &InstanceStatus| {
+        let m = s.migration.as_ref()?;
+        Some((m.job.clone(), m.state.as_ref()?.known().ok()?))
+    };
+    let (was, Some((job, state))) = (of(list.before), of(list.after)) else {
+        return;
+    };
+    if was == Some((job.clone(), state)) {
+        return;
+    }
+    let job = job.unwrap_or_default();
+    match state {
+        MigrationState::Waiting => {}
+        MigrationState::Running => {
+            list.say(
+                Severity::Normal,
+                "MigrationStarted",
+                format!("Job \"{job}\""),
+            );
+        }
+        MigrationState::Complete => {
+            list.say(
+                Severity::Normal,
+                "MigrationFinished",
+                format!("Job \"{job}\""),
+            );
+        }
+        MigrationState::Failed => {
+            let message = list.is("Migrated").map(|c| c.message.clone());
+            list.say(
+                Severity::Warning,
+                "MigrationFailed",
+                message.unwrap_or_default(),
+            );
+        }
+    }
+}
+
+/// Taken names, and passes that fail and recover.
+fn faults(list: &mut List<'_>) {
+    for condition in &list.after.conditions {
+        if condition.reason == "NotOurs"
+            && condition.type_ != "Stalled"
+            && list
+                .was(&condition.type_)
+                .is_none_or(|c| c.reason != "NotOurs")
+        {
+            list.say(Severity::Warning, "NotOurs", condition.message.clone());
+        }
+    }
+    let failing = |c: Option<&Condition>| c.is_some_and(|c| c.reason == "ReconcileError");
+    let (was, is) = (failing(list.was("Ready")), failing(list.is("Ready")));
+    if is && !was {
+        let message = list.is("Ready").map(|c| c.message.clone());
+        list.say(
+            Severity::Warning,
+            "ReconcileError",
+            message.unwrap_or_default(),
+        );
+    }
+    if was && !is {
+        list.say(Severity::Normal, "Recovered", "passes succeed again");
+    }
+}

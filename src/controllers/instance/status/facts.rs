@@ -1,0 +1,165 @@
+//! The fields of the status that are no conditions: names, numbers, addresses. What was not seen is absent. Pure.
+
+use super::Scene;
+use crate::controllers::instance::gates::State;
+use crate::crd::Word;
+use crate::crd::instance::{
+    ChildStatus, ConditionStatus, ManagedResources, MigrationState, MigrationStatus,
+};
+use crate::shared::cache::Seen;
+use serde_json::Value;
+
+/// Where the server can be reached.
+pub fn endpoint(scene: &Scene<'_>) -> Option<String> {
+    scene.observed.service.as_ref()?;
+    let Some(v) = &scene.verdict.validated else {
+        return scene.before().and_then(|s| s.endpoint.clone());
+    };
+    Some(v.access.public_url.map_or_else(
+        || format!("http://{}:{}", v.id.host(), v.network.port),
+        str::to_owned,
+    ))
+}
+
+/// Image of the ready pods, by digest.
+pub fn running_image(scene: &Scene<'_>) -> Option<String> {
+    scene
+        .observed
+        .pods
+        .iter()
+        .filter(|p| p.view.ready)
+        .filter_map(|p| p.view.image.as_deref())
+        .map(|image| image.split_once("://").map_or(image, |(_, rest)| rest))
+        .find(|image| image.contains("@sha256:"))
+        .map(str::to_owned)
+}
+
+/// Pods that exist, as the workload counts them.
+pub fn replicas(scene: &Scene<'_>) -> i32 {
+    scene
+        .observed
+        .workload
+        .as_ref()
+        .map_or(0, |w| w.view.status.replicas)
+}
+
+/// With one server pod it is the one that schedules, once it is ready.
+pub fn leader(scene: &Scene<'_>) -> Option<String> {
+    let heartbeat = scene.instance.spec.heartbeat.as_ref();
+    if heartbeat.and_then(|h| h.enabled) == Some(false) {
+        return None;
+    }
+    let mut ready = scene
+        .observed
+        .pods
+        .iter()
+        .filter(|p| p.view.ready && !p.deleting);
+    match (ready.next(), ready.next()) {
+        (Some(pod), None) => Some(pod.key.name.to_string()),
+        _ => None,
+    }
+}
+
+/// Names of what exists and is ours.
+pub fn managed(scene: &Scene<'_>) -> ManagedResources {
+    fn name<V>(seen: Option<&std::sync::Arc<Seen<V>>>) -> Option<String> {
+        seen.map(|s| s.key.name.to_string())
+    }
+    let o = scene.observed;
+    let names = scene.names();
+    let secrets = match &scene.keys.names {
+        Some(names) => names.iter().cloned().collect(),
+        None => scene
+            .before()
+            .and_then(|s| s.managed_resources.as_ref())
+            .map(|m| m.secrets.clone())
+            .unwrap_or_default(),
+    };
+    ManagedResources {
+        stateful_set: name(o.workload.as_ref()),
+        service: name(o.service.as_ref()),
+        persistent_volume_claim: name(o.claim.as_ref()),
+        service_account: name(o.account.as_ref()),
+        network_policy: name(o.policy.as_ref()),
+        database_stateful_set: o.database_workload.then(|| names.database()),
+        database_service: o.database_service.then(|| names.database()),
+        database_pvc: o.database_claim.then(|| names.database_data()),
+        migration_job: scene
+            .plan
+            .and_then(|p| p.migration.as_ref())
+            .map(|m| m.job.clone())
+            .filter(|job| o.job(job).is_some()),
+        secrets,
+        ..ManagedResources::default()
+    }
+}
+
+/// The child resources and how they are.
+pub fn children(scene: &Scene<'_>) -> Vec<ChildStatus> {
+    let ready = scene.observed.child().map(|c| c.condition("Ready"));
+    ready
+        .map(|ready| ChildStatus {
+            kind: "PaperclipDatabase".into(),
+            name: scene.name().into(),
+            ready: Some(match ready.map(|c| c.status.as_str()) {
+                Some("True") => ConditionStatus::True.into(),
+                Some("False") => ConditionStatus::False.into(),
+                _ => ConditionStatus::Unknown.into(),
+            }),
+            reason: ready.map(|c| c.reason.clone()),
+            message: ready.map(|c| c.message.clone()),
+        })
+        .into_iter()
+        .collect()
+}
+
+/// The result that a pod of this Job left.
+pub fn result(scene: &Scene<'_>, job: &str) -> Option<Value> {
+    scene
+        .observed
+        .job_pods
+        .iter()
+        .filter(|p| p.controller.as_ref().is_some_and(|c| *c.name == *job))
+        .filter_map(|p| serde_json::from_str::<Value>(p.view.result.as_deref()?).ok())
+        .find(|r| r["task"] == "migrate")
+}
+
+/// How the migration stands. Counts come from a result alone, and stay when its pod is gone.
+pub fn migration(scene: &Scene<'_>) -> Option<MigrationStatus> {
+    let before = scene.before().and_then(|s| s.migration.as_deref());
+    let Some(plan) = scene.plan else {
+        return before.cloned();
+    };
+    let v = scene.verdict.validated.as_ref()?;
+    if !v.database.has_child() {
+        return None;
+    }
+    let Some(migration) = &plan.migration else {
+        // A database that comes back finds what was done.
+        return before.cloned().or_else(|| {
+            Some(MigrationStatus {
+                state: Some(MigrationState::Waiting.into()),
+                ..MigrationStatus::default()
+            })
+        });
+    };
+    let state = match migration.state {
+        State::Waiting => MigrationState::Waiting,
+        State::Due | State::Running => MigrationState::Running,
+        State::Complete => MigrationState::Complete,
+        State::Failed(_) => MigrationState::Failed,
+    };
+    let last = before.filter(|b| b.job.as_deref() == Some(migration.job.as_str()));
+    let result = result(scene, &migration.job);
+    let fact = |name: &str| {
+        let number = result.as_ref()?["facts"][name].as_i64()?;
+        i32::try_from(number).ok()
+    };
+    Some(MigrationStatus {
+        state: Some(Word::Known(state)),
+        job: Some(migration.job.clone()),
+        image: Some(v.image.reference.clone()),
+        applied: fact("applied").or_else(|| last?.applied),
+        pending: fact("pending").or_else(|| last?.pending),
+    })
+}

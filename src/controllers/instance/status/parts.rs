@@ -1,0 +1,562 @@
+//! One condition per part, in the order in which things come about. Pure.
+
+use super::{Scene, server};
+use crate::controllers::instance::apply::{Cure, Part as Object};
+use crate::controllers::instance::gates::State;
+use crate::controllers::instance::validate::findings::Class as Kind;
+use crate::controllers::instance::validate::storage::Volume;
+use crate::shared::cache::Seen;
+use crate::shared::conditions::{Fact, Truth, find, list};
+use crate::shared::quantity::Amount;
+use crate::shared::views::Claim;
+use std::time::Duration;
+
+/// A reference that is not there may be on its way for this long.
+const REFERENCE: Duration = Duration::from_secs(300);
+/// A claim, an image, a rollout may take this long.
+pub const PROGRESS: Duration = Duration::from_secs(600);
+
+/// What a condition means for the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Must be True for `Ready`.
+    Required,
+    /// False makes the phase Degraded.
+    Degrades,
+    /// Informs.
+    Informs,
+}
+
+/// A condition of a part.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// The condition.
+    pub fact: Fact,
+    /// What it means for the whole.
+    pub class: Class,
+    /// A person must act when it has been so for this long; `None`: it comes by itself.
+    pub patience: Option<Duration>,
+}
+
+impl Part {
+    /// It was seen to be well.
+    pub fn well(kind: &'static str, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            fact: Fact::new(kind, Truth::True, reason, message),
+            class: Class::Required,
+            patience: None,
+        }
+    }
+    /// It is not, and that passes.
+    pub fn waits(kind: &'static str, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            fact: Fact::new(kind, Truth::False, reason, message),
+            ..Self::well(kind, reason, "")
+        }
+    }
+    /// Nobody has seen it.
+    pub fn unknown(kind: &'static str, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            fact: Fact::new(kind, Truth::Unknown, reason, message),
+            ..Self::well(kind, reason, "")
+        }
+    }
+    /// It is not, and a person must act after some time.
+    pub fn stalls(
+        kind: &'static str,
+        reason: &str,
+        message: impl Into<String>,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            patience: Some(patience),
+            ..Self::waits(kind, reason, message)
+        }
+    }
+    /// With another meaning for the whole.
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+    /// It keeps the Instance from being ready.
+    pub fn lacks(&self) -> bool {
+        self.class == Class::Required && self.fact.truth != Truth::True
+    }
+}
+
+/// All parts.
+pub fn all(scene: &Scene<'_>) -> Vec<Part> {
+    let mut parts = vec![config(scene), references(scene)];
+    parts.extend(database(scene));
+    parts.extend(storage(scene));
+    parts.extend(migrated(scene));
+    parts.push(server::part(scene));
+    parts.push(service(scene));
+    parts.push(account(scene));
+    parts.extend(policy(scene));
+    parts.push(profile(scene));
+    parts
+}
+
+/// What is wrong with an object that was to be written: a taken name asks for a person; other faults are told as `Ready`'s when they last.
+fn refused(scene: &Scene<'_>, kind: &'static str, object: Object) -> Option<Part> {
+    let problem = scene.applied.problem(object)?;
+    match problem.cure {
+        Cure::Person => Some(Part::stalls(
+            kind,
+            &problem.reason,
+            &problem.message,
+            Duration::ZERO,
+        )),
+        Cure::Time => Some(Part::waits(kind, &problem.reason, &problem.message)),
+        Cure::Retry => scene
+            .failing
+            .as_ref()
+            .map(|_| Part::waits(kind, "ReconcileError", &problem.message)),
+    }
+}
+
+/// An object that is not there (yet).
+fn absent(kind: &'static str, object: &str, name: &str) -> Part {
+    Part::unknown(
+        kind,
+        "Progressing",
+        format!("{object} \"{name}\" is not there yet"),
+    )
+}
+
+fn config(scene: &Scene<'_>) -> Part {
+    const KIND: &str = "ConfigAccepted";
+    let mut findings = scene.verdict.findings.clone();
+    // The part that was handed to the database's controller unchanged: what it does not do either.
+    if let Some(c) = scene
+        .observed
+        .child()
+        .and_then(|c| c.condition("Accepted"))
+        .filter(|c| c.status == "False" && c.reason == "NotImplemented")
+    {
+        findings.add(
+            Kind::NotImplemented,
+            "database",
+            format!("PaperclipDatabase: {}", c.message),
+        );
+    }
+    // The API server has looked at the parts of the pod that no rule of ours looks at.
+    let refused = scene
+        .applied
+        .problem(Object::Workload)
+        .filter(|p| p.cure == Cure::Person && p.reason != "NotOurs");
+    if let Some(problem) = refused {
+        findings.add(Kind::InvalidSpec, "", problem.message.clone());
+    }
+    let fact = findings.condition();
+    let hold = scene
+        .verdict
+        .validated
+        .as_ref()
+        .is_some_and(|v| v.hold.is_some());
+    if findings.blocking() || hold {
+        return Part {
+            fact,
+            class: Class::Required,
+            patience: Some(Duration::ZERO),
+        };
+    }
+    Part {
+        fact,
+        class: Class::Informs,
+        patience: None,
+    }
+}
+
+fn references(scene: &Scene<'_>) -> Part {
+    const KIND: &str = "ReferencesResolved";
+    let mut broken = match &scene.verdict.broken {
+        Some(broken) => broken.clone(),
+        // Nobody looked: what was seen last stands.
+        None => {
+            let last = scene.before().and_then(|s| find(&s.conditions, KIND));
+            return match last {
+                Some(last) if last.status == "True" => {
+                    Part::well(KIND, &last.reason, last.message.clone())
+                }
+                Some(last) => Part::waits(KIND, &last.reason, last.message.clone()),
+                None => Part::unknown(KIND, "Progressing", "nobody has looked yet"),
+            };
+        }
+    };
+    broken.extend(scene.keys.broken.clone());
+    if broken.is_empty() {
+        return if scene.verdict.references == 0 {
+            Part::well(
+                KIND,
+                "NoReferences",
+                "the spec names no Secret and no ConfigMap",
+            )
+        } else {
+            Part::well(
+                KIND,
+                "Resolved",
+                "every Secret and ConfigMap that the spec names is there",
+            )
+        };
+    }
+    let message = list(&broken.iter().map(|b| b.message.clone()).collect::<Vec<_>>());
+    let Some(worst) = broken.iter().find(|b| !b.unknown) else {
+        return Part::unknown(KIND, "Forbidden", message);
+    };
+    let patience = match worst.reason {
+        "SecretNotFound" | "ConfigMapNotFound" | "KeyNotFound" | "EmptyValue" => REFERENCE,
+        _ => Duration::ZERO,
+    };
+    Part::stalls(KIND, worst.reason, message, patience)
+}
+
+/// The child's `Ready`, as it is.
+fn database(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "DatabaseReady";
+    let name = scene.name();
+    let child = scene.observed.child();
+    let v = scene.verdict.validated.as_ref();
+    if v.map_or(child.is_none(), |v| !v.database.has_child()) {
+        return None;
+    }
+    if let Some(part) = refused(scene, KIND, Object::Database) {
+        return Some(part);
+    }
+    let Some(child) = child else {
+        return Some(absent(KIND, "PaperclipDatabase", name));
+    };
+    let Some(ready) = child.condition("Ready") else {
+        return Some(Part::unknown(
+            KIND,
+            "Progressing",
+            format!("PaperclipDatabase \"{name}\" has not said yet how it is"),
+        ));
+    };
+    let part = match ready.status.as_str() {
+        "True" => Part::well(KIND, &ready.reason, ready.message.clone()),
+        "False" => Part::waits(KIND, &ready.reason, ready.message.clone()),
+        _ => Part::unknown(KIND, &ready.reason, ready.message.clone()),
+    };
+    let stalled = child
+        .condition("Stalled")
+        .is_some_and(|c| c.status == "True");
+    Some(Part {
+        patience: stalled.then_some(Duration::ZERO),
+        ..part
+    })
+}
+
+fn storage(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "StorageReady";
+    let wanted = match scene.verdict.validated.as_ref().map(|v| &v.volume) {
+        Some(Volume::Pod) => return None,
+        Some(Volume::Existing(name)) => return Some(existing(scene, name)),
+        Some(Volume::Claim(claim)) => Some(claim),
+        // What runs goes on, and is told as it is.
+        None => None,
+    };
+    if let Some(problem) = scene.applied.problem(Object::Claim)
+        && problem.cure == Cure::Person
+        && problem.reason != "NotOurs"
+    {
+        return Some(
+            Part::stalls(
+                KIND,
+                "ExpansionNotSupported",
+                &problem.message,
+                Duration::ZERO,
+            )
+            .class(Class::Degrades),
+        );
+    }
+    if let Some(part) = refused(scene, KIND, Object::Claim) {
+        return Some(part);
+    }
+    let name = scene.names().data();
+    let Some(claim) = &scene.observed.claim else {
+        return wanted.map(|_| absent(KIND, "PersistentVolumeClaim", &name));
+    };
+    let capacity = &claim.view.status.capacity.storage;
+    Some(match &*claim.view.status.phase {
+        "Bound" => match wanted.filter(|w| smaller(claim, w.size)) {
+            Some(wanted) => Part::waits(
+                KIND,
+                "Resizing",
+                format!("PVC \"{name}\": {capacity} bound, {} wanted", wanted.size),
+            )
+            .class(Class::Degrades),
+            None => Part::well(
+                KIND,
+                "StorageReady",
+                format!("PVC \"{name}\": {capacity} bound"),
+            ),
+        },
+        "Lost" => Part::stalls(
+            KIND,
+            "ClaimLost",
+            format!("PVC \"{name}\": its volume is gone; put it back or restore a backup"),
+            Duration::ZERO,
+        ),
+        // A class may wait for the first pod, so without one this tells nothing.
+        _ if scene.observed.pods.is_empty() => Part::waits(
+            KIND,
+            "ClaimPending",
+            format!("PVC \"{name}\": not bound yet, it may wait for the first pod"),
+        ),
+        _ => pending(KIND, &name),
+    })
+}
+
+fn pending(kind: &'static str, name: &str) -> Part {
+    Part::stalls(
+        kind,
+        "ClaimPending",
+        format!("PVC \"{name}\": not bound; look at its events and its StorageClass"),
+        PROGRESS,
+    )
+}
+
+/// A claim of the user: nobody watches it, so what was seen last stands while nobody looks.
+fn existing(scene: &Scene<'_>, name: &str) -> Part {
+    const KIND: &str = "StorageReady";
+    match scene.outside.claim.as_deref() {
+        Some("Bound") => Part::well(KIND, "StorageReady", format!("PVC \"{name}\": bound")),
+        Some("Lost") => Part::stalls(
+            KIND,
+            "ClaimLost",
+            format!("PVC \"{name}\": its volume is gone"),
+            Duration::ZERO,
+        ),
+        Some("") => Part::stalls(
+            KIND,
+            "ClaimPending",
+            format!("spec.storage.persistence.existingClaim: PVC \"{name}\" not found"),
+            REFERENCE,
+        ),
+        Some(_) => pending(KIND, name),
+        None => remembered(scene, KIND),
+    }
+}
+
+/// What was seen last.
+fn remembered(scene: &Scene<'_>, kind: &'static str) -> Part {
+    match scene.before().and_then(|s| find(&s.conditions, kind)) {
+        Some(last) if last.status == "True" => Part::well(kind, &last.reason, last.message.clone()),
+        Some(last) => Part::waits(kind, &last.reason, last.message.clone()),
+        None => Part::unknown(kind, "Progressing", "nobody has looked yet"),
+    }
+}
+
+fn smaller(claim: &Seen<Claim>, wanted: Amount) -> bool {
+    Amount::parse(&claim.view.status.capacity.storage).is_ok_and(|have| have < wanted)
+}
+
+fn migrated(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "Migrated";
+    let Some(plan) = scene.plan else {
+        // The spec was not applied: what is known of the schema still holds.
+        let known = scene
+            .before()
+            .is_some_and(|s| find(&s.conditions, KIND).is_some());
+        return known.then(|| remembered(scene, KIND));
+    };
+    let has_child = scene
+        .verdict
+        .validated
+        .as_ref()
+        .is_some_and(|v| v.database.has_child());
+    let waits = "the schema is brought up to date when the database is ready";
+    let Some(migration) = &plan.migration else {
+        return has_child.then(|| Part::waits(KIND, "WaitingForDatabase", waits));
+    };
+    let job = &migration.job;
+    if let Some(part) = refused(scene, KIND, Object::Migration) {
+        return Some(part);
+    }
+    Some(match &migration.state {
+        State::Waiting => Part::waits(KIND, "WaitingForDatabase", waits),
+        State::Due | State::Running => {
+            let trouble = scene.observed.job_pods.iter().find_map(|p| {
+                let owner = p.controller.as_ref()?;
+                (*owner.name == **job).then_some(())?;
+                p.view.trouble.as_ref().map(|t| (p, t))
+            });
+            match trouble {
+                Some((pod, trouble)) => Part::stalls(
+                    KIND,
+                    "MigrationRunning",
+                    format!(
+                        "Job \"{job}\", pod \"{}\": {} \"{}\"",
+                        pod.key.name, trouble.reason, trouble.message
+                    ),
+                    server::patience(trouble),
+                ),
+                None => Part::waits(
+                    KIND,
+                    "MigrationRunning",
+                    format!("Job \"{job}\" is at work"),
+                ),
+            }
+        }
+        State::Complete => Part::well(KIND, "SchemaUpToDate", format!("Job \"{job}\" is complete")),
+        State::Failed(why) => {
+            let said = super::facts::result(scene, job)
+                .filter(|r| r["code"].is_string())
+                .map(|r| {
+                    format!(
+                        "{}: {}",
+                        r["code"].as_str().unwrap_or_default(),
+                        r["message"].as_str().unwrap_or_default()
+                    )
+                });
+            let why = crate::shared::conditions::quote(&said.unwrap_or_else(|| why.clone()));
+            Part::stalls(
+                KIND,
+                "MigrationFailed",
+                format!(
+                    "Job \"{job}\" failed: \"{why}\"; another image, or the annotation paperclip.inc/reconcile-requested-at, starts a new try"
+                ),
+                Duration::ZERO,
+            )
+        }
+    })
+}
+
+fn service(scene: &Scene<'_>) -> Part {
+    const KIND: &str = "ServiceReady";
+    if let Some(part) = refused(scene, KIND, Object::Service) {
+        return part;
+    }
+    let Some(service) = &scene.observed.service else {
+        return absent(KIND, "Service", scene.name());
+    };
+    let v = scene.verdict.validated.as_ref();
+    let balanced = v.is_some_and(|v| v.network.service_type == "LoadBalancer");
+    if balanced && service.view.status.load_balancer.ingress.is_empty() {
+        return Part::waits(
+            KIND,
+            "LoadBalancerPending",
+            format!("Service \"{}\": no address yet", service.key.name),
+        );
+    }
+    Part::well(
+        KIND,
+        "ServiceReady",
+        format!("Service \"{}\" is there", service.key.name),
+    )
+}
+
+fn account(scene: &Scene<'_>) -> Part {
+    const KIND: &str = "RBACReady";
+    if let Some(part) = refused(scene, KIND, Object::Account) {
+        return part;
+    }
+    let Some(account) = scene.verdict.validated.as_ref().map(|v| &v.account) else {
+        return match &scene.observed.account {
+            Some(_) => provisioned(scene.name()),
+            None => remembered(scene, KIND),
+        };
+    };
+    if account.make && scene.observed.account.is_some() {
+        return provisioned(&account.name);
+    }
+    let found = || {
+        Part::well(
+            KIND,
+            "ServiceAccountFound",
+            format!("pods run as ServiceAccount \"{}\"", account.name),
+        )
+    };
+    if account.make {
+        // One that was there before is used as it is: the API server has just said that it exists.
+        let taken = *account.name != *scene.name() && scene.applied.tried;
+        return if taken && scene.applied.outcome(Object::Account).is_none() {
+            found()
+        } else {
+            absent(KIND, "ServiceAccount", &account.name)
+        };
+    }
+    match scene.outside.account {
+        Some(true) => found(),
+        Some(false) => Part::stalls(
+            KIND,
+            "ServiceAccountNotFound",
+            format!(
+                "spec.security.rbac: ServiceAccount \"{}\" not found; create it, or set create to true",
+                account.name
+            ),
+            REFERENCE,
+        ),
+        None => remembered(scene, KIND),
+    }
+}
+
+fn provisioned(name: &str) -> Part {
+    Part::well(
+        "RBACReady",
+        "RBACProvisioned",
+        format!("ServiceAccount \"{name}\" is there, without any rights"),
+    )
+}
+
+fn policy(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "NetworkPolicyReady";
+    let v = scene.verdict.validated.as_ref();
+    if v.map_or(scene.observed.policy.is_none(), |v| {
+        v.network.policy.is_none()
+    }) {
+        return None;
+    }
+    let refused = refused(scene, KIND, Object::Policy)
+        .or_else(|| self::refused(scene, KIND, Object::JobsPolicy));
+    Some(refused.unwrap_or_else(|| {
+        let names = scene.names();
+        if scene.observed.policy.is_some() && scene.observed.jobs_policy.is_some() {
+            Part::well(
+                KIND,
+                "NetworkPolicyProvisioned",
+                format!(
+                    "NetworkPolicy \"{}\" and \"{}\" are there",
+                    names.main(),
+                    names.jobs()
+                ),
+            )
+        } else {
+            absent(KIND, "NetworkPolicy", names.main())
+        }
+    }))
+}
+
+fn profile(scene: &Scene<'_>) -> Part {
+    const KIND: &str = "WorkloadProfileValid";
+    let spec = &scene.instance.spec;
+    let part = if super::super::validate::wants_stateful_set(spec) {
+        Part::well(KIND, KIND, "a StatefulSet is asked for, and used")
+    } else if super::super::validate::storage::keeps_nothing(spec) {
+        Part::waits(
+            KIND,
+            "NotImplemented",
+            "Deployment is not built into this version of the operator; StatefulSet is used",
+        )
+    } else if scene
+        .verdict
+        .validated
+        .as_ref()
+        .is_some_and(|v| !v.database.has_child())
+    {
+        Part::waits(
+            KIND,
+            "EmbeddedRequiresStatefulSet",
+            "workload Deployment needs a database of its own; StatefulSet is used",
+        )
+    } else {
+        Part::waits(
+            KIND,
+            "PersistenceRequiresStatefulSet",
+            "workload Deployment needs persistence off; StatefulSet is used",
+        )
+    };
+    part.class(Class::Informs)
+}
