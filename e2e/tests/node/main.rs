@@ -1,3 +1,4 @@
 //! Tests on the node tier: containers really run. A claim about the application or the database counts when it was seen here.
 
+mod database;
 mod images;
