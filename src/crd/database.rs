@@ -2,7 +2,7 @@
 
 use super::{
     PullSecret, SecretKeyRef, SecretText, Word, empty, or_empty,
-    schema::{NO_CONTROL, QUANTITY, Rule, atomic_list, embedded, list_map, rule},
+    schema::{NO_CONTROL, Rule, atomic_list, embedded, list_map, quantity, rule},
     shared::{AutoGrow, CredentialRotation, DatabaseTls, DatabaseUpgrade, DeletionPolicy},
     word::words,
 };
@@ -75,7 +75,7 @@ pub const ENGINE: Rule = Rule::new(
     derive = "PartialEq",
     derive = "Default",
     doc = "A PostgreSQL database for a Paperclip server.",
-    validation = ENGINE.for_kube(),
+    validation = ENGINE.of_object(".spec.engine"),
     printcolumn(name = "Engine", type_ = "string", json_path = ".status.engine"),
     printcolumn(
         name = "Ready",
@@ -173,7 +173,7 @@ pub struct PaperclipDatabaseSpec {
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseStorage {
     /// Size of the volume. It can grow, never shrink. Default `10Gi`.
-    #[schemars(length(max = 64), regex(pattern = QUANTITY), transform = rule(SIZE))]
+    #[schemars(transform = quantity, transform = rule(SIZE))]
     pub size: Option<Quantity>,
     /// StorageClass of the volume. Default: the cluster's default class. Cannot be changed.
     #[schemars(length(max = 253), transform = rule(STORAGE_CLASS))]

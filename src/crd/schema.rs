@@ -41,6 +41,18 @@ fn strip_descriptions(value: &mut Value) {
     }
 }
 
+/// What a quantity looks like. An attribute for strings would be ignored: a quantity may also be a number.
+pub fn quantity(schema: &mut Schema) {
+    schema.insert("maxLength".to_owned(), json!(64));
+    schema.insert("pattern".to_owned(), json!(QUANTITY));
+}
+
+/// A number, or a share of 100 %.
+pub fn number_or_percent(schema: &mut Schema) {
+    schema.insert("maxLength".to_owned(), json!(16));
+    schema.insert("pattern".to_owned(), json!(r"^([0-9]+%?)?$"));
+}
+
 /// All of the object changes hands at once under server-side apply.
 pub fn atomic(schema: &mut Schema) {
     schema.insert("x-kubernetes-map-type".to_owned(), json!("atomic"));
@@ -94,9 +106,11 @@ impl Rule {
         }
     }
 
-    /// For a rule on the whole object, which `kube` places.
-    pub fn for_kube(self) -> kube::core::Rule {
-        kube::core::Rule::new(self.expression).message(self.message)
+    /// For a rule on the whole object, which `kube` places; the field is what the user is pointed at.
+    pub fn of_object(self, field: &str) -> kube::core::Rule {
+        kube::core::Rule::new(self.expression)
+            .message(self.message)
+            .field_path(field)
     }
 
     /// A text that cannot be changed once it is there.

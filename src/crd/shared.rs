@@ -2,7 +2,7 @@
 
 use super::{
     LocalRef, SecretKeyRef, Word, empty, or_empty,
-    schema::{ASCII, DURATION, NO_CONTROL, NO_PARENT, QUANTITY, atomic, rule, set},
+    schema::{ASCII, DURATION, NO_CONTROL, NO_PARENT, atomic, quantity, rule, set},
     word::words,
 };
 use k8s_openapi::apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Time};
@@ -100,7 +100,7 @@ pub struct AutoGrow {
     #[schemars(regex(pattern = r"^([1-9][0-9]{0,2}%|[0-9]+(\.[0-9]+)?([KMGTPE]i|[kMGTPE])?)?$"))]
     pub step: Option<String>,
     /// Never grow beyond this size. Required.
-    #[schemars(length(max = 64), regex(pattern = QUANTITY))]
+    #[schemars(transform = quantity)]
     pub max_size: Option<Quantity>,
 }
 

@@ -1,6 +1,7 @@
 //! Tests on the API tier: a real control plane whose node is played. What a running container would have to show is seen on the node
 //! tier only.
 
+mod admission;
 mod cluster;
 mod install;
 mod operator;

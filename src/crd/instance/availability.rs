@@ -3,7 +3,7 @@
 use super::rules::{ONE_DISRUPTION_BOUND, REPLICA_RANGE};
 use crate::crd::{
     empty, or_empty,
-    schema::{atomic_list, embedded, list_map, rule, stored_default},
+    schema::{atomic_list, embedded, list_map, number_or_percent, rule, stored_default},
 };
 use k8s_openapi::{
     api::core::v1::{Affinity, Toleration, TopologySpreadConstraint},
@@ -66,10 +66,10 @@ pub struct AvailabilityPodDisruptionBudget {
     /// Make it. Default false.
     pub enabled: Option<bool>,
     /// Pods that must stay, a number or a percentage.
-    #[schemars(length(max = 16))]
+    #[schemars(transform = number_or_percent)]
     pub min_available: Option<IntOrString>,
     /// Pods that may go, a number or a percentage. Default 1, if minAvailable is not set either.
-    #[schemars(length(max = 16))]
+    #[schemars(transform = number_or_percent)]
     pub max_unavailable: Option<IntOrString>,
 }
 

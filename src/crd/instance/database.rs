@@ -5,7 +5,7 @@ use super::rules::{
 };
 use crate::crd::{
     SecretKeyRef, SecretText, Word, empty, or_empty,
-    schema::{NO_CONTROL, QUANTITY, embedded, rule},
+    schema::{NO_CONTROL, embedded, quantity, rule},
     shared::{AutoGrow, CredentialRotation, DatabaseTls, DatabaseUpgrade, ManagedEngine},
     word::words,
 };
@@ -62,7 +62,7 @@ pub struct DatabaseManaged {
     #[schemars(length(max = 512))]
     pub image: Option<String>,
     /// Size of the volume. It can grow, never shrink. Default `10Gi`.
-    #[schemars(length(max = 64), regex(pattern = QUANTITY), transform = rule(DATABASE_SIZE))]
+    #[schemars(transform = quantity, transform = rule(DATABASE_SIZE))]
     pub storage_size: Option<Quantity>,
     /// StorageClass of the volume. Default: the cluster's default class. Cannot be changed.
     #[schemars(length(max = 253), transform = rule(DATABASE_STORAGE_CLASS))]

@@ -5,7 +5,7 @@ use super::rules::{
 };
 use crate::crd::{
     LocalRef, Word, empty, or_empty,
-    schema::{ASCII, NO_CONTROL, NO_PARENT, QUANTITY, atomic_list, rule},
+    schema::{ASCII, NO_CONTROL, NO_PARENT, atomic_list, quantity, rule},
     word::words,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -53,7 +53,7 @@ pub struct StoragePersistence {
     /// Keep files in a volume claim. `false`: they go with the pod. Default true.
     pub enabled: Option<bool>,
     /// Size of the claim. It can grow, never shrink. Default `5Gi`.
-    #[schemars(length(max = 64), regex(pattern = QUANTITY), transform = rule(PERSISTENCE_SIZE))]
+    #[schemars(transform = quantity, transform = rule(PERSISTENCE_SIZE))]
     pub size: Option<Quantity>,
     /// StorageClass of the claim. Default: the cluster's default class. Cannot be changed.
     #[schemars(length(max = 253), transform = rule(PERSISTENCE_STORAGE_CLASS))]
