@@ -83,10 +83,13 @@ impl World {
         let instances = Cache::new(&[], scopes)
             .on_itself(instance.0.follow())
             .on_itself(wakes_itself(wake_instance.clone()))
-            .on_itself(Box::new(move |old, new| {
-                if let (Some(gone), None) = (old, new) {
+            .on_itself(Box::new(move |old, new| match (old, new) {
+                (None, Some(_)) => forget.managed_instances.inc(),
+                (Some(gone), None) => {
+                    forget.managed_instances.dec();
                     forget.forget_instance(&gone.key.namespace, &gone.key.name);
                 }
+                _ => {}
             }));
         let databases = Cache::new(&[manager::INSTANCE], scopes)
             .on_itself(database.0.follow())

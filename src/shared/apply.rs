@@ -192,10 +192,26 @@ impl Applier<'_> {
         };
         let mut body = self.with_trace(wish);
         body["metadata"]["uid"] = json!(&*seen.uid);
+        let sent = match self.send(cache, wish, &body).await {
+            Err(error) if is_blocked_by_foreign_entry(kind, &error) => {
+                self.take_lists_back(wish, &body).await?;
+                self.send(cache, wish, &body).await
+            }
+            sent => sent,
+        };
         Ok(Applied {
             outcome,
-            seen: self.send(cache, wish, &body).await?,
+            seen: sent?,
         })
+    }
+
+    /// Replaces the lists of an object by ours, which an apply cannot do: it leaves the entries of others alone.
+    async fn take_lists_back(&self, wish: &Wish, body: &Value) -> Result<(), ApiError> {
+        let (namespace, name) = (&wish.key.namespace, &wish.key.name);
+        self.api
+            .merge_patch(&wish.kind, namespace, name, self.manager, body)
+            .await
+            .map(drop)
     }
 
     async fn create<V: View>(
@@ -310,6 +326,11 @@ impl Applier<'_> {
         }
         body
     }
+}
+
+/// Somebody changed the number of our port: the entry became theirs, and beside it ours is a second one of the same name, which is invalid.
+fn is_blocked_by_foreign_entry(kind: &Kind, error: &ApiError) -> bool {
+    kind.kind == "Service" && error.code() == Some(422)
 }
 
 /// Uid of the controlling owner that a body names.
