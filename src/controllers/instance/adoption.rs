@@ -6,8 +6,11 @@ use crate::crd::instance::{AdoptedStatus, ExecutionMode, InstanceSpec};
 use crate::shared::names::GO_FINALIZER;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+/// Whether a spec has the value.
+type Has = fn(&InstanceSpec) -> bool;
+
 /// Stored values that never had an effect and would have one now.
-const INERT: &[(&str, fn(&InstanceSpec) -> bool)] = &[
+const INERT: &[(&str, Has)] = &[
     ("spec.secrets.strictMode", |s| {
         s.secrets.as_ref().and_then(|s| s.strict_mode) == Some(false)
     }),
@@ -49,7 +52,7 @@ mod tests {
     }
 
     fn now() -> Time {
-        Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH)
+        Time(jiff::Timestamp::UNIX_EPOCH)
     }
 
     #[test]

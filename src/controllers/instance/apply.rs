@@ -219,16 +219,14 @@ pub async fn apply(
             }
         },
     );
-    let mut applied = Applied {
+    let mut all = Applied {
         tried: true,
         ..Applied::default()
     };
     let (account, service, workload, policy, jobs_policy, claim, database, migration) = results;
     match claim {
-        Ok(outcome) => applied.done.extend(outcome.map(|o| (Part::Claim, o))),
-        Err(error) => applied
-            .problems
-            .push((Part::Claim, Problem::of_claim(&error))),
+        Ok(outcome) => all.done.extend(outcome.map(|o| (Part::Claim, o))),
+        Err(error) => all.problems.push((Part::Claim, Problem::of_claim(&error))),
     }
     for (part, result) in [
         (Part::Account, account),
@@ -240,11 +238,11 @@ pub async fn apply(
         (Part::Migration, migration),
     ] {
         match result {
-            Ok(outcome) => applied.done.extend(outcome.map(|o| (part, o))),
-            Err(error) => applied.problems.push((part, Problem::of(part, &error))),
+            Ok(outcome) => all.done.extend(outcome.map(|o| (part, o))),
+            Err(error) => all.problems.push((part, Problem::of(part, &error))),
         }
     }
-    applied
+    all
 }
 
 type Done = Result<Option<Outcome>, ApplyError>;

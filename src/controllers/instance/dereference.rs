@@ -297,6 +297,3 @@ fn map<T, U>(look: Look<T>, f: impl FnOnce(T) -> U) -> Look<U> {
         Look::Skipped => Look::Skipped,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -74,7 +74,13 @@ pub async fn ensure(
                 keys.broken = Some(missing(&name));
                 continue;
             }
-            Kept::Found(data) => data,
+            Kept::Found(data) => {
+                // Nobody has told of it: it is from an Instance before this one.
+                if !known(&name) {
+                    keys.adopted.push(name.clone());
+                }
+                data
+            }
             Kept::Created(data) => {
                 if known(&name) {
                     keys.renewed.push(name.clone());
@@ -86,7 +92,6 @@ pub async fn ensure(
                 data
             }
         };
-        // Found by a POST that met an existing object: it is from before.
         found.secrets.insert(name.clone(), Look::There(data));
         names.insert(name);
     }

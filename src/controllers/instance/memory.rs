@@ -26,6 +26,8 @@ pub struct Remembered {
     pub next_check: Instant,
     /// Since when what is so.
     pub waits: Waits,
+    /// Since when the stored status lacks a detail.
+    pub outdated: Option<Instant>,
     /// Version and image that the metrics show.
     pub info: Option<(String, String)>,
 }
@@ -39,6 +41,7 @@ impl Remembered {
             // After a start, looks are spread over the interval.
             next_check: Instant::now() + CHECK.mul_f64(fraction),
             waits: Waits::new(),
+            outdated: None,
             info: None,
         }
     }

@@ -71,7 +71,7 @@ impl Reconcile for Controller {
         let start = Instant::now();
         let result = match &seen.view {
             Guarded::Ok(instance) if seen.deleting => self.delete(&seen, instance).await,
-            Guarded::Ok(instance) => self.pass(&seen, instance).await,
+            Guarded::Ok(instance) => Box::pin(self.pass(&seen, instance)).await,
             Guarded::Undecodable { meta, error } => self.undecodable(&seen, meta, error).await,
         };
         self.measure(&seen.key, start.elapsed(), &result);
@@ -98,7 +98,7 @@ impl Controller {
         seen: &Seen<Guarded<Instance>>,
         instance: &Instance,
     ) -> Result<Again, Failure> {
-        let now = Time(k8s_openapi::jiff::Timestamp::now());
+        let now = Time(jiff::Timestamp::now());
         let pass = Pass {
             adopted: adoption::look(instance, &now),
             seen,
@@ -106,7 +106,7 @@ impl Controller {
             now,
         };
         let mut remembered = self.memory.recall(&seen.key, &seen.uid);
-        let result = match self.steps(&pass, &mut remembered).await {
+        let result = match Box::pin(self.steps(&pass, &mut remembered)).await {
             Err(failure) => self.report_failure(&pass, failure, &mut remembered).await,
             again => again,
         };
@@ -134,7 +134,7 @@ impl Controller {
             let broken = verdict.is_broken() || done.keys.broken.is_some();
             let plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);
             let hash = config_hash(pass, v, &plan, &before, &found, remembered);
-            done.applied = self.write(pass, v, &plan, &before, hash.as_deref()).await?;
+            done.applied = Box::pin(self.write(pass, v, &plan, &before, hash.as_deref())).await?;
             done.plan = Some(plan);
         }
         done.outside = status::Outside::of(&found);
@@ -149,7 +149,7 @@ impl Controller {
         seen: &Seen<Guarded<Instance>>,
         instance: &Instance,
     ) -> Result<Again, Failure> {
-        let now = Time(k8s_openapi::jiff::Timestamp::now());
+        let now = Time(jiff::Timestamp::now());
         let pass = Pass {
             adopted: adoption::look(instance, &now),
             seen,
@@ -309,17 +309,16 @@ impl Controller {
         let desired = info_span!("build")
             .in_scope(|| build::build(v, &setting))
             .map_err(|e| failure("build", "InternalError", &e))?;
-        let applier = self.context.applier(manager::INSTANCE);
+        let writer = self.context.applier(manager::INSTANCE);
         let again = dereference::is_requested(pass.instance);
-        async {
-            let applied = apply::apply(&applier, &self.caches, v, before, desired).await;
-            apply::prune_jobs(&applier, &self.caches, before, v.id.uid, plan, again)
+        let writes = async {
+            let applied = apply::apply(&writer, &self.caches, v, before, desired).await;
+            apply::prune_jobs(&writer, &self.caches, before, v.id.uid, plan, again)
                 .await
                 .map_err(|e| failure("apply", e.reason(), &e))?;
             Ok(applied)
-        }
-        .instrument(info_span!("apply"))
-        .await
+        };
+        Box::pin(writes).instrument(info_span!("apply")).await
     }
 }
 

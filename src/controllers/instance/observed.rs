@@ -3,7 +3,7 @@
 
 use crate::controllers::Caches;
 use crate::crd::PaperclipDatabase;
-use crate::crd::database::{PaperclipDatabaseSpec, PaperclipDatabaseStatus};
+use crate::crd::database::PaperclipDatabaseStatus;
 use crate::shared::cache::{Cache, Key, Seen, View};
 use crate::shared::conditions::find;
 use crate::shared::guarded::Guarded;
@@ -90,14 +90,12 @@ impl Observed {
             return Some(Child {
                 uid: &seen.uid,
                 generation: seen.generation,
-                spec: None,
                 status: None,
             });
         };
         Some(Child {
             uid: &seen.uid,
             generation: seen.generation,
-            spec: Some(&database.spec),
             status: database.status.as_ref(),
         })
     }
@@ -154,8 +152,6 @@ pub struct Child<'a> {
     /// Its uid.
     pub uid: &'a str,
     generation: i64,
-    /// What is asked for; `None` if it cannot be decoded.
-    pub spec: Option<&'a PaperclipDatabaseSpec>,
     status: Option<&'a PaperclipDatabaseStatus>,
 }
 

@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 const SOON: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_secs(30);
 const EAGER_FOR: Duration = Duration::from_secs(300);
+/// Details of the status may lag so much behind.
+const DETAILS: Duration = Duration::from_millis(500);
 /// What nobody watches and a person may cure is tried again this often.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -93,8 +95,11 @@ impl Controller {
             .and_then(|p| elapsed.get(&(p.fact.kind, p.fact.reason.clone())).copied());
         let (status, stalls_in) = status::status(&scene, parts, &elapsed);
         self.announce_parts(pass, done);
-        self.write_status(pass.seen, pass.instance.status.as_ref(), &status)
-            .await?;
+        let before = pass.instance.status.as_ref();
+        let held_back = hold_back(before, &status, remembered);
+        if held_back.is_none() {
+            self.write_status(pass.seen, before, &status).await?;
+        }
         self.count_failures(&pass.seen.key, &done.applied);
         self.gauge(&pass.seen.key, &status, Some(remembered));
         if let Some(failure) = retry {
@@ -107,6 +112,9 @@ impl Controller {
         }
         if done.applied.has(Cure::Time) {
             within(SOON);
+        }
+        if let Some(wait) = held_back {
+            within(wait);
         }
         if done.applied.has(Cure::Person) {
             within(AGAIN);
@@ -287,7 +295,9 @@ impl Controller {
             self.announce(pass.seen, Severity::Normal, "DriftRepaired", &text);
         }
         let mut adopted = done.keys.adopted.clone();
-        if done.applied.outcome(Part::Claim) == Some(Outcome::Repaired) {
+        let claim = done.applied.outcome(Part::Claim);
+        let first = before.is_none() && claim == Some(Outcome::Unchanged);
+        if first || claim == Some(Outcome::Repaired) {
             adopted.push(format!("{}-data", pass.seen.key.name));
         }
         if !adopted.is_empty() {
@@ -378,6 +388,26 @@ impl Controller {
             .with_label_values(&[name, namespace, &info.0, &info.1])
             .set(1);
     }
+}
+
+/// How long a change of details alone still waits for company: while an Instance comes up, details change many times a second, and each
+/// write costs.
+fn hold_back(
+    before: Option<&InstanceStatus>,
+    after: &InstanceStatus,
+    remembered: &mut Remembered,
+) -> Option<Duration> {
+    if before == Some(after) || status::matters(before, after) {
+        remembered.outdated = None;
+        return None;
+    }
+    let since = *remembered.outdated.get_or_insert_with(Instant::now);
+    let left = DETAILS.saturating_sub(since.elapsed());
+    if left.is_zero() {
+        remembered.outdated = None;
+        return None;
+    }
+    Some(left)
 }
 
 /// How long each part has been as it is.

@@ -8,7 +8,7 @@ mod phase;
 mod server;
 mod sum;
 
-pub use events::{Announcement, announcements};
+pub use events::announcements;
 pub use parts::{Class, Part};
 
 use super::apply::Applied;
@@ -18,7 +18,7 @@ use super::keys::Keys;
 use super::observed::Observed;
 use super::validate::Verdict;
 use crate::crd::instance::{AdoptedStatus, DeletionStatus, Instance, InstanceStatus};
-use crate::shared::conditions::{Truth, limit, merge};
+use crate::shared::conditions::{Truth, find, limit, merge};
 use crate::shared::names::{self, Component, Names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::HashMap;
@@ -173,6 +173,42 @@ pub fn status(
     (status, stalls_in)
 }
 
+/// Whether the change is one that somebody waits for; all else is a detail.
+pub fn matters(before: Option<&InstanceStatus>, after: &InstanceStatus) -> bool {
+    /// What somebody waits for.
+    const WAITED_FOR: [&str; 5] = [
+        "Ready",
+        "Stalled",
+        "Suspended",
+        "ConfigAccepted",
+        "ReferencesResolved",
+    ];
+    let Some(before) = before else { return true };
+    let said = |s: &InstanceStatus| {
+        WAITED_FOR.map(|kind| {
+            let c = find(&s.conditions, kind)?;
+            // While it is not ready, the reason says how far it is: a detail.
+            let reason = (kind != "Ready").then(|| c.reason.clone());
+            Some((c.status.clone(), reason, c.observed_generation))
+        })
+    };
+    let state = |s: &InstanceStatus| {
+        Some((
+            s.migration.as_ref()?.job.clone(),
+            s.migration.as_ref()?.state.clone(),
+        ))
+    };
+    let secrets = |s: &InstanceStatus| s.managed_resources.as_ref().map(|m| m.secrets.clone());
+    before.phase != after.phase
+        || before.observed_generation != after.observed_generation
+        || before.last_handled_reconcile_at != after.last_handled_reconcile_at
+        || before.master_key != after.master_key
+        || before.adopted != after.adopted
+        || state(before) != state(after)
+        || secrets(before) != secrets(after)
+        || said(before) != said(after)
+}
+
 fn selector(name: &str) -> String {
     names::selector(name, Component::Server)
         .into_iter()
@@ -180,6 +216,3 @@ fn selector(name: &str) -> String {
         .collect::<Vec<_>>()
         .join(",")
 }
-
-#[cfg(test)]
-mod tests;

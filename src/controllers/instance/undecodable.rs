@@ -33,7 +33,7 @@ impl Controller {
             return Ok(Again::Someday);
         };
         let before: Option<InstanceStatus> = serde_json::from_value(live["status"].clone()).ok();
-        let now = Time(k8s_openapi::jiff::Timestamp::now());
+        let now = Time(jiff::Timestamp::now());
         let after = status(
             before.as_ref(),
             meta.generation.unwrap_or_default(),
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn now() -> Time {
-        Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH)
+        Time(jiff::Timestamp::UNIX_EPOCH)
     }
 
     #[test]

@@ -160,6 +160,8 @@ fn migration(list: &mut List<'_>) {
     }
     let job = job.unwrap_or_default();
     match state {
+        // The first one is a part of setting up.
+        MigrationState::Running if list.before.first_ready_time.is_none() => {}
         MigrationState::Waiting => {}
         MigrationState::Running => {
             list.say(

@@ -126,7 +126,6 @@ fn absent(kind: &'static str, object: &str, name: &str) -> Part {
 }
 
 fn config(scene: &Scene<'_>) -> Part {
-    const KIND: &str = "ConfigAccepted";
     let mut findings = scene.verdict.findings.clone();
     // The part that was handed to the database's controller unchanged: what it does not do either.
     if let Some(c) = scene
@@ -171,19 +170,9 @@ fn config(scene: &Scene<'_>) -> Part {
 
 fn references(scene: &Scene<'_>) -> Part {
     const KIND: &str = "ReferencesResolved";
-    let mut broken = match &scene.verdict.broken {
-        Some(broken) => broken.clone(),
+    let Some(mut broken) = scene.verdict.broken.clone() else {
         // Nobody looked: what was seen last stands.
-        None => {
-            let last = scene.before().and_then(|s| find(&s.conditions, KIND));
-            return match last {
-                Some(last) if last.status == "True" => {
-                    Part::well(KIND, &last.reason, last.message.clone())
-                }
-                Some(last) => Part::waits(KIND, &last.reason, last.message.clone()),
-                None => Part::unknown(KIND, "Progressing", "nobody has looked yet"),
-            };
-        }
+        return remembered(scene, KIND);
     };
     broken.extend(scene.keys.broken.clone());
     if broken.is_empty() {
@@ -509,9 +498,9 @@ fn policy(scene: &Scene<'_>) -> Option<Part> {
     }) {
         return None;
     }
-    let refused = refused(scene, KIND, Object::Policy)
-        .or_else(|| self::refused(scene, KIND, Object::JobsPolicy));
-    Some(refused.unwrap_or_else(|| {
+    let problem =
+        refused(scene, KIND, Object::Policy).or_else(|| refused(scene, KIND, Object::JobsPolicy));
+    Some(problem.unwrap_or_else(|| {
         let names = scene.names();
         if scene.observed.policy.is_some() && scene.observed.jobs_policy.is_some() {
             Part::well(

@@ -119,7 +119,7 @@ fn ready(scene: &Scene<'_>, parts: &[Part], stalled: bool) -> Fact {
         lacking.len(),
         list(&names)
     );
-    // The old revision serves while the new one is on its way, or nothing has been seen yet.
+    // The old revision serves while the new one is on its way.
     let on_its_way = |p: &&Part| {
         p.fact.truth == Truth::Unknown
             || matches!(
@@ -128,7 +128,7 @@ fn ready(scene: &Scene<'_>, parts: &[Part], stalled: bool) -> Fact {
             )
     };
     let rolling = scene.observed.serving() && !stalled && lacking.iter().all(on_its_way);
-    if rolling || lacking.iter().all(|p| p.fact.truth == Truth::Unknown) {
+    if rolling {
         return Fact::new("Ready", Truth::Unknown, "Progressing", message);
     }
     no("ResourcesNotReady", message)

@@ -41,13 +41,12 @@ pub fn image<'a>(spec: Option<&'a Spec>, out: &mut Findings) -> Image<'a> {
         );
     }
     match (tag, digest) {
-        (_, Some(_)) => {}
         (None, None) => out.warn("image", format!("no tag or digest, \"{TAG}\" is used")),
         (Some(TAG), None) => out.warn(
             "image.tag",
             format!("\"{TAG}\" floats; pin a digest or use autoUpdate"),
         ),
-        (Some(_), None) => {}
+        _ => {}
     }
     let repository = repository.unwrap_or(REPOSITORY).trim();
     Image {
