@@ -1,0 +1,237 @@
+//! Service, account, claim, database, Job: names, labels, owners, and what the spec says of them.
+
+use super::*;
+use crate::shared::names::labels;
+
+fn owner() -> Value {
+    json!([{"apiVersion": "paperclip.inc/v1alpha1", "kind": "Instance", "name": "clip", "uid": "uid-of-clip",
+            "controller": true, "blockOwnerDeletion": true}])
+}
+
+#[test]
+fn what_goes_with_the_instance_is_owned_by_it_and_data_are_not() {
+    let d = given("{}").built();
+    let owned = [
+        d.account,
+        Some(d.service),
+        d.workload,
+        d.policy,
+        d.jobs_policy,
+        d.database,
+        d.migration,
+    ];
+    for wish in owned.into_iter().flatten() {
+        let meta = &wish.body["metadata"];
+        assert_eq!(meta["ownerReferences"], owner(), "{}", wish.kind.kind);
+        assert_eq!(meta["namespace"], "prod");
+        assert_eq!(meta["labels"]["app.kubernetes.io/instance"], "clip");
+        assert_eq!(
+            meta["labels"]["app.kubernetes.io/managed-by"],
+            "paperclip-operator"
+        );
+    }
+    let claim = d.claim.unwrap();
+    assert_eq!(claim.body.metadata.owner_references, None);
+    assert_eq!(claim.body.metadata.name.as_deref(), Some("clip-data"));
+    let labels = labels("clip", Component::Server);
+    assert_eq!(claim.body.metadata.labels, Some(labels));
+}
+
+#[test]
+fn the_service_leads_to_the_name_of_the_port() {
+    let g = given(
+        "networking: {service: {type: NodePort, port: 80, annotations: {a/b: c}}}\nauth: {disableSignUp: true}",
+    );
+    let service = g.built().service.body;
+    assert_eq!(service["metadata"]["name"], "clip");
+    assert_eq!(service["metadata"]["annotations"], json!({"a/b": "c"}));
+    assert_eq!(
+        service["spec"],
+        json!({
+            "type": "NodePort", "sessionAffinity": "None",
+            "selector": {"app.kubernetes.io/name": "paperclip", "app.kubernetes.io/instance": "clip", "app.kubernetes.io/component": "server"},
+            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+        })
+    );
+    assert_eq!(
+        g.server()["ports"],
+        json!([{"name": "http", "containerPort": 3100, "protocol": "TCP"}])
+    );
+    assert_eq!(g.value("PORT"), "3100");
+}
+
+#[test]
+fn the_account_has_no_token_and_may_be_someone_elses() {
+    let account = given("security: {rbac: {serviceAccountAnnotations: {role: r}}}")
+        .built()
+        .account
+        .unwrap()
+        .body;
+    assert_eq!(account["metadata"]["name"], "clip");
+    assert_eq!(account["metadata"]["annotations"], json!({"role": "r"}));
+    assert_eq!(account["automountServiceAccountToken"], false);
+    let theirs = given("security: {rbac: {create: false, serviceAccountName: theirs}}");
+    assert!(theirs.built().account.is_none());
+    assert_eq!(theirs.template()["spec"]["serviceAccountName"], "theirs");
+    let none = given("security: {rbac: {create: false}}");
+    assert_eq!(none.template()["spec"]["serviceAccountName"], "default");
+}
+
+#[test]
+fn the_claim_is_as_asked_for() {
+    let g = given(
+        "storage: {persistence: {size: 1024Mi, storageClass: fast, accessModes: [ReadWriteMany]}}",
+    );
+    let claim = g.built().claim.unwrap();
+    let spec = serde_json::to_value(claim.body.spec).unwrap();
+    assert_eq!(
+        spec,
+        json!({"accessModes": ["ReadWriteMany"], "storageClassName": "fast", "resources": {"requests": {"storage": "1Gi"}}})
+    );
+    assert!(
+        given("storage: {persistence: {existingClaim: mine}}")
+            .built()
+            .claim
+            .is_none()
+    );
+}
+
+#[test]
+fn the_database_is_told_what_the_instance_says_and_nothing_more() {
+    assert_eq!(given("{}").database(), Some(json!({"engine": "Managed"})));
+    let g = given(
+        "
+image: {pullSecrets: [{name: pull}]}
+availability: {nodeSelector: {disk: ssd}, priorityClassName: not-for-the-database, tolerations: [{key: k}]}
+database:
+  managed:
+    image: postgres:16-alpine
+    version: 16
+    storageSize: 20480Mi
+    storageClass: fast
+    parameters: {work_mem: 8MB}
+    resources: {requests: {cpu: 1000m}}",
+    );
+    assert_eq!(
+        g.database().unwrap(),
+        json!({
+            "engine": "Managed", "image": "postgres:16-alpine", "version": 16,
+            "storage": {"size": "20Gi", "storageClassName": "fast"}, "parameters": {"work_mem": "8MB"},
+            "resources": {"requests": {"cpu": "1000m"}},
+            "nodeSelector": {"disk": "ssd"}, "tolerations": [{"key": "k"}], "imagePullSecrets": [{"name": "pull"}],
+        })
+    );
+}
+
+#[test]
+fn an_external_database_is_a_child_that_only_checks() {
+    let g = given("database: {mode: external, externalURLSecretRef: {name: u, key: k}}");
+    assert_eq!(
+        g.database().unwrap(),
+        json!({"engine": "External", "external": {"urlSecretRef": {"name": "u", "key": "k"}}})
+    );
+    let literal = given("database: {mode: external, externalURL: 'postgres://h/d'}");
+    assert_eq!(
+        literal.database().unwrap()["external"],
+        json!({"url": "postgres://h/d"})
+    );
+}
+
+#[test]
+fn data_go_with_the_instance_only_if_asked_for() {
+    assert_eq!(
+        given("deletionPolicy: Delete").database().unwrap()["deletionPolicy"],
+        "Delete"
+    );
+    assert_eq!(
+        given("deletionPolicy: Retain").database().unwrap()["deletionPolicy"],
+        Value::Null
+    );
+}
+
+#[test]
+fn the_migration_is_the_agent_in_the_servers_image_without_the_data_volume() {
+    let job = given("image: {repository: r.test/p, tag: '7', pullPolicy: Always}").migration();
+    assert_eq!(job["metadata"]["name"], "clip-migrate-0123456789");
+    assert_eq!(
+        job["metadata"]["labels"]["app.kubernetes.io/component"],
+        "migration"
+    );
+    let spec = &job["spec"];
+    assert_eq!(
+        (&spec["backoffLimit"], &spec["activeDeadlineSeconds"]),
+        (&json!(3), &json!(3600))
+    );
+    assert_eq!(spec["ttlSecondsAfterFinished"], Value::Null);
+    assert_eq!(
+        spec["podFailurePolicy"]["rules"],
+        json!([
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {"action": "FailJob", "onExitCodes": {"containerName": "agent", "operator": "In", "values": [2, 3]}},
+        ])
+    );
+    let pod = &spec["template"]["spec"];
+    assert_eq!(pod["restartPolicy"], "Never");
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let copy = &pod["initContainers"][0];
+    assert_eq!(copy["image"], "registry.test/agent:1");
+    assert_eq!(copy["imagePullPolicy"], "Always");
+    assert_eq!(
+        copy["command"],
+        json!([
+            "/usr/local/bin/paperclip-agent",
+            "copy",
+            "/paperclip-agent/paperclip-agent"
+        ])
+    );
+    let agent = &pod["containers"][0];
+    assert_eq!(
+        (&agent["name"], &agent["image"]),
+        (&json!("agent"), &json!("r.test/p:7"))
+    );
+    assert_eq!(
+        agent["command"],
+        json!(["/paperclip-agent/paperclip-agent", "migrate"])
+    );
+    let claims = pod["volumes"].as_array().unwrap();
+    assert!(claims.iter().all(|v| v["persistentVolumeClaim"].is_null()));
+}
+
+#[test]
+fn sidecars_help_a_migration_only_if_the_database_is_behind_one() {
+    let spec = "
+database: {mode: external, externalURLSecretRef: {name: u, key: k}}
+sidecars: [{name: proxy, image: p, volumeMounts: [{name: data, mountPath: /d}]}]";
+    let init = |g: &Given| g.migration()["spec"]["template"]["spec"]["initContainers"].clone();
+    let mut g = given(spec);
+    g.learned.database = Endpoint::of("postgres://db.example.com/x", 5432);
+    assert_eq!(init(&g).as_array().unwrap().len(), 1);
+    g.learned.database = Endpoint::of("postgres://127.0.0.1:6543/x", 5432);
+    let all = init(&g);
+    assert_eq!(all[1]["name"], "proxy");
+    assert_eq!(all[1]["restartPolicy"], "Always");
+    assert_eq!(all[1]["volumeMounts"], json!([]));
+}
+
+#[test]
+fn a_migration_is_told_apart_by_image_database_and_restore() {
+    let base = migration::hash("image", "uid", None);
+    assert_eq!(base.len(), 10);
+    assert_ne!(base, migration::hash("image2", "uid", None));
+    assert_ne!(base, migration::hash("image", "uid2", None));
+    assert_ne!(base, migration::hash("image", "uid", Some("backup")));
+    assert_eq!(base, migration::hash("image", "uid", None));
+}
+
+#[test]
+fn generated_secrets_have_their_own_random_values_and_no_owner() {
+    let id = Identity::new("clip", "prod", "u", "d");
+    let which = secrets::Generated::App;
+    let random = (0..9).map(|i| format!("random-{i}"));
+    let secret = secrets::build(which, &id, which.keys(), random);
+    assert_eq!(secret.metadata.name.as_deref(), Some("clip-app-keys"));
+    assert_eq!(secret.metadata.owner_references, None);
+    let values: std::collections::BTreeSet<_> =
+        secret.data.iter().flatten().map(|(_, v)| v).collect();
+    assert_eq!(values.len(), 4);
+}
