@@ -85,7 +85,7 @@ pub async fn run(
     all_running(&instances, count, Duration::from_secs(900)).await?;
     let took = start.elapsed();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let cpu = process::cpu(operator)? - cpu;
+    let cpu = process::cpu(operator)?.saturating_sub(cpu);
     let (written, events) = writes(&cluster.audit_since(mark)?, &operator.username());
     #[allow(clippy::cast_precision_loss)]
     let each = written as f64 / count as f64;
@@ -114,7 +114,7 @@ pub async fn run(
         format!("{count} Instances at rest, {} s", plan.rest.as_secs()),
         format!(
             "{written} writes, {events} events, {reads} reads, CPU {} ms",
-            (process::cpu(operator)? - cpu).as_millis()
+            process::cpu(operator)?.saturating_sub(cpu).as_millis()
         ),
     ));
 

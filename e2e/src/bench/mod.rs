@@ -83,7 +83,7 @@ pub async fn run(plan: &Plan) -> Result<String> {
     figures.extend(process::sizes().await?);
     let mut table = String::from("| what | measured |\n|---|---|\n");
     for figure in figures {
-        table.push_str(&format!("| {} | {} |\n", figure.what, figure.value));
+        table.extend(["| ", &figure.what, " | ", &figure.value, " |\n"]);
     }
     Ok(table)
 }

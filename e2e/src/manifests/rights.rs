@@ -236,9 +236,9 @@ pub fn table(text: &str) -> Result<String> {
         if !rule.names.is_empty() {
             what.push(format!("only `{}`", rule.names.join("`, `")));
         }
-        write!(
+        writeln!(
             table,
-            "| {} | {} | {} |\n",
+            "| {} | {} | {} |",
             what.join(", "),
             rule.verbs.join(", "),
             rule.why.replace('|', "\\|")
