@@ -129,18 +129,17 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     };
     let (shared, elected) = (leader.clone(), election.clone());
     let mut working = tokio::spawn(async move {
-        match elected {
-            Some(election) => election
+        if let Some(election) = elected {
+            election
                 .with_lease(async {
                     shared.set(1);
                     work.await;
                 })
                 .await
-                .ok_or("the lease was lost"),
-            None => {
-                work.await;
-                Ok(())
-            }
+                .ok_or("the lease was lost")
+        } else {
+            work.await;
+            Ok(())
         }
     });
 

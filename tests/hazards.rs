@@ -1,5 +1,6 @@
 //! The hazards that take operators down, one test each. Every test fails if the cure is taken out.
 #![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::needless_pass_by_value)] // fixtures are written in place
 
 mod support;
 

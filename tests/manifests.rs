@@ -1,4 +1,5 @@
 //! The manifests start the operator with flags that it knows, and with what an installation needs.
+#![allow(clippy::unwrap_used)] // a manifest that cannot be read fails the test
 
 use clap::Parser;
 use paperclip_operator::shared::options::Options;

@@ -190,7 +190,7 @@ impl Applier<'_> {
         } else {
             Outcome::Patched
         };
-        let mut body = self.with_trace(wish);
+        let mut body = Self::with_trace(wish);
         body["metadata"]["uid"] = json!(&*seen.uid);
         let sent = match self.send(cache, wish, &body).await {
             Err(error) if is_blocked_by_foreign_entry(kind, &error) => {
@@ -220,7 +220,7 @@ impl Applier<'_> {
         wish: &Wish,
         owner: Option<&str>,
     ) -> Result<Applied<V>, ApplyError> {
-        let mut body = self.with_trace(wish);
+        let mut body = Self::with_trace(wish);
         body["metadata"]["resourceVersion"] = json!("1");
         match self.send(cache, wish, &body).await {
             Ok(seen) => {
@@ -317,7 +317,7 @@ impl Applier<'_> {
     }
 
     /// Only kinds of ours carry the trace: their controllers link to it.
-    fn with_trace(&self, wish: &Wish) -> Value {
+    fn with_trace(wish: &Wish) -> Value {
         let mut body = wish.body.clone();
         if wish.kind.group == names::GROUP
             && let Some(trace) = super::telemetry::traceparent()

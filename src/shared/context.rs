@@ -53,12 +53,11 @@ pub fn wakes_owner<V: 'static>(owner: &'static str, triggers: Arc<Triggers>) -> 
                     namespace: seen.key.namespace.clone(),
                     name: controller.name.clone(),
                 }),
-                Some(_) => {}
                 None if !seen.instance.is_empty() => triggers.push(Key {
                     namespace: seen.key.namespace.clone(),
                     name: seen.instance.clone(),
                 }),
-                None => {}
+                Some(_) | None => {}
             }
         }
     })

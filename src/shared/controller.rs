@@ -121,7 +121,7 @@ impl Roll {
             match (old, new) {
                 (None, Some(seen)) => writer.apply_watcher_event(&Event::Apply(tracked(&seen.key))),
                 (Some(seen), None) => {
-                    writer.apply_watcher_event(&Event::Delete(tracked(&seen.key)))
+                    writer.apply_watcher_event(&Event::Delete(tracked(&seen.key)));
                 }
                 _ => {}
             }

@@ -120,7 +120,7 @@ async fn write(
             "apiVersion": "events.k8s.io/v1", "kind": "Event",
             "metadata": {
                 "name": format!("{stem}.{}", super::random::hex(&suffix)), "namespace": namespace,
-                "annotations": note.trace.map(|t| json!({super::names::ANNOTATION_TRACEPARENT: t})).unwrap_or_else(|| json!({})),
+                "annotations": note.trace.map_or_else(|| json!({}), |t| json!({super::names::ANNOTATION_TRACEPARENT: t})),
             },
             "regarding": {"apiVersion": about.kind.api_version(), "kind": about.kind.kind, "namespace": about.namespace, "name": about.name, "uid": about.uid},
             "type": match note.severity { Severity::Normal => "Normal", Severity::Warning => "Warning" },

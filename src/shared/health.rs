@@ -127,10 +127,9 @@ fn answer(path: &str, gates: &Gates, metrics: Option<&Metrics>) -> Response<Full
             } else {
                 StatusCode::SERVICE_UNAVAILABLE
             };
-            let lines: String = closed
-                .iter()
-                .map(|(gate, why)| format!("{gate}: {why}\n"))
-                .collect();
+            let lines = closed.iter().fold(String::new(), |lines, (gate, why)| {
+                lines + gate + ": " + why + "\n"
+            });
             (
                 status,
                 if closed.is_empty() {
