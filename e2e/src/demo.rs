@@ -267,18 +267,17 @@ async fn create_sample(kubectl: &Kubectl) -> Result<()> {
     }
 }
 
-/// Phase and the first condition that is not met, in one line.
+/// Phase and why it is not ready, in one line.
 fn progress(status: &Value) -> String {
     let phase = status["phase"].as_str().unwrap_or("not seen yet");
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let open = conditions
         .iter()
         .find(|condition| condition["type"] == "Ready" && condition["status"] != "True");
-    let reason = open.map(|condition| {
-        let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
-        format!(": {} ({})", text("message"), text("reason"))
-    });
-    format!("{phase}{}", reason.unwrap_or_default())
+    match open.and_then(|condition| condition["message"].as_str()) {
+        Some(message) => format!("{phase}: {message}"),
+        None => phase.to_owned(),
+    }
 }
 
 fn how_to_go_on(environment: &str, kubectl: &Path) {
@@ -315,10 +314,7 @@ mod tests {
         let status = json!({"phase": "Provisioning", "conditions": [
             {"type": "Ready", "status": "False", "reason": "DatabaseNotReady", "message": "PostgreSQL starts"},
         ]});
-        assert_eq!(
-            progress(&status),
-            "Provisioning: PostgreSQL starts (DatabaseNotReady)"
-        );
+        assert_eq!(progress(&status), "Provisioning: PostgreSQL starts");
         assert_eq!(progress(&json!({"phase": "Running"})), "Running");
     }
 }
