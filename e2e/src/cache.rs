@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
@@ -70,6 +71,26 @@ impl Cache {
         make(&unfinished).await?;
         fs::rename(&unfinished, &place)?;
         Ok(place)
+    }
+
+    /// Removes entries of a kind whose names begin so, made more than a day ago: for what is made anew with every change of the code.
+    pub fn forget_old(&self, kind: &str, prefix: &str, keep: &Path) -> Result<()> {
+        let day = Duration::from_secs(24 * 3600);
+        for entry in fs::read_dir(self.root.join(kind))? {
+            let path = entry?.path();
+            let ours = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(prefix));
+            let age = path
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .ok()
+                .and_then(|time| time.elapsed().ok());
+            if ours && path != keep && age.is_some_and(|age| age > day) {
+                remove_tree(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits for a lock between processes. It is released when the file is dropped, or the process ends, however it ends.
@@ -157,6 +178,22 @@ mod tests {
             })
             .await?;
         ensure!(entry.join("whole").exists() && !entry.join("half").exists());
+        remove_tree(cache.root())
+    }
+
+    #[tokio::test]
+    async fn only_old_entries_of_the_name_are_forgotten() -> Result<()> {
+        let cache = scratch("old")?;
+        let long_ago = std::time::SystemTime::now() - Duration::from_secs(30 * 3600);
+        for (name, old) in [("a-1", true), ("a-2", true), ("a-3", false), ("b-1", true)] {
+            let entry = cache.entry("kind", name, async |_| Ok(())).await?;
+            if old {
+                File::open(entry)?.set_modified(long_ago)?;
+            }
+        }
+        cache.forget_old("kind", "a-", &cache.path("kind", "a-2"))?;
+        let left = ["a-1", "a-2", "a-3", "b-1"].map(|name| cache.path("kind", name).exists());
+        assert_eq!(left, [false, true, true, true]);
         remove_tree(cache.root())
     }
 

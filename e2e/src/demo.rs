@@ -2,17 +2,21 @@
 //! and believes only what it sees: the Instance says `Running`, and the server answers through its Service.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use http::Request;
 use http_body_util::Full;
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::cache::Cache;
 use crate::cluster::{self, Options, Tier, host};
-use crate::harness::{Cluster, wait_for, workspace};
+use crate::harness::{Cluster, send, wait_for, workspace};
 use crate::images::operator;
 use crate::system::{run, run_with_input, say};
 
@@ -141,11 +145,61 @@ pub async fn on_current_cluster() -> Result<()> {
     say(&format!("using the cluster at {server}"));
     install(&kubectl).await?;
     create_sample(&kubectl).await?;
+    let health = wait_for(
+        "the server to be healthy",
+        Duration::from_secs(120),
+        async || Ok(Some(health_by_port_forward(&kubectl).await?)),
+    );
+    say(&format!(
+        "GET /api/health through service/{INSTANCE}: 200 {}",
+        health.await?
+    ));
     how_to_go_on("", &kubectl.program);
     say(&format!(
         "remove it:          kubectl delete namespace {NAMESPACE}"
     ));
     Ok(())
+}
+
+/// Asks the server for its health as a person does who follows the advice at the end.
+async fn health_by_port_forward(kubectl: &Kubectl) -> Result<String> {
+    let mut command = kubectl.command(&[
+        "-n",
+        NAMESPACE,
+        "port-forward",
+        &format!("service/{INSTANCE}"),
+        ":3100",
+    ]);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let mut forward = command.spawn().context("cannot start kubectl")?;
+    let mut lines = BufReader::new(forward.stdout.take().context("kubectl has no output")?).lines();
+    let line = lines
+        .next_line()
+        .await?
+        .context("kubectl port-forward ended")?;
+    let port = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("127.0.0.1:"));
+    let address = format!(
+        "127.0.0.1:{}",
+        port.with_context(|| format!("no port in: {line}"))?
+    );
+    let stream = TcpStream::connect(&address).await?;
+    let request = Request::get("/api/health")
+        .header("Host", "localhost")
+        .body(Full::default())?;
+    let health = send(TokioIo::new(stream), request).await?;
+    ensure!(
+        health.status == 200 && health.json()?["status"] == "ok",
+        "{} {}",
+        health.status,
+        health.text()
+    );
+    Ok(health.text())
 }
 
 /// Installs definitions, rights and the operator, as the documentation says.

@@ -46,18 +46,7 @@ impl Cluster {
         }
         let work = async {
             let stream = self.connect(address).await?;
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            let connection = tokio::spawn(connection);
-            let response = sender.send_request(request).await?;
-            let (head, body) = response.into_parts();
-            let body = body.collect().await?.to_bytes();
-            connection.abort();
-            Ok(Answer {
-                status: head.status,
-                headers: head.headers,
-                body,
-            })
+            send(TokioIo::new(stream), request).await
         };
         timeout(LIMIT, work)
             .await
@@ -69,4 +58,22 @@ impl Cluster {
         self.http(address, Request::get(path).body(Full::default())?)
             .await
     }
+}
+
+/// Sends one request over a connection.
+pub async fn send<T>(connection: T, request: Request<Full<Bytes>>) -> Result<Answer>
+where
+    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(connection).await?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    connection.abort();
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body,
+    })
 }

@@ -27,7 +27,7 @@ use crate::images;
 use crate::system::{output_with_input, say};
 
 pub use audit::{AuditEvent, AuditMark};
-pub use http::Answer;
+pub use http::{Answer, send};
 pub use namespace::Namespace;
 pub use operator::{Operator, OperatorOptions};
 pub use wait::{until, wait_for};

@@ -97,9 +97,11 @@ pub async fn build(cache: &Cache, programs: &Programs) -> Result<PathBuf> {
         fs::read(CERTIFICATES)?,
     ];
     let name = format!("operator-{}", cache::key(contents));
-    cache
+    let image = cache
         .entry("images", &name, async |image| write(image, programs))
-        .await
+        .await?;
+    cache.forget_old("images", "operator-", &image)?;
+    Ok(image)
 }
 
 fn write(image: &Path, programs: &Programs) -> Result<()> {
