@@ -4,13 +4,14 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
+mod generated;
 mod schema_walk;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use paperclip_operator::crd::{self, Instance, manifest};
 use schema_walk::{Node, every_node, sample};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, env, fs, path::Path, sync::LazyLock};
+use std::{collections::BTreeMap, fs, path::Path, sync::LazyLock};
 
 /// kubectl keeps the whole definition in an annotation, which may hold 262,144 bytes.
 const LARGEST: usize = 180_000;
@@ -71,38 +72,17 @@ fn object_with(kind: &str, definition: &Value, path: &str, value: &Value) -> Val
     object
 }
 
-/// Compares with a file of the repository, or writes it when told to.
-fn same_as_file(path: &Path, wanted: &str) -> Result<(), String> {
-    if env::var_os("UPDATE_GENERATED").is_some() {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, wanted).unwrap();
-        return Ok(());
-    }
-    let found = fs::read_to_string(path).unwrap_or_default();
-    if found == wanted {
-        Ok(())
-    } else {
-        Err(format!(
-            "{} differs from the code; run: UPDATE_GENERATED=1 cargo test --test crds",
-            path.display()
-        ))
-    }
-}
-
 #[test]
 fn crds_are_up_to_date() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/crds");
     let mut wanted = Vec::new();
     for definition in DEFINITIONS.iter() {
         let name = format!("{}.yaml", definition.spec.names.plural);
-        let text = format!(
-            "# Generated from src/crd; see tests/crds.rs.\n{}",
-            manifest::yaml(definition).unwrap()
-        );
-        same_as_file(&folder.join(&name), &text).unwrap();
+        let yaml = manifest::yaml(definition).unwrap();
+        let text = format!("# Generated from src/crd; see tests/crds.rs.\n{yaml}");
+        generated::same_as_file(&format!("deploy/crds/{name}"), &text);
         wanted.push(name);
     }
-    for entry in fs::read_dir(&folder).unwrap() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/crds")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(
             wanted.contains(&name),
