@@ -6,4 +6,3 @@ mod cluster;
 mod install;
 mod operator;
 mod readme;
-mod telemetry;
