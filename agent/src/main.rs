@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
 
 use crate::result::Exit;
 
@@ -98,12 +98,14 @@ fn main() -> ExitCode {
 }
 
 fn log_to_stdout() {
-    let filter =
-        EnvFilter::try_from_env("PAPERCLIP_AGENT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let level = std::env::var("PAPERCLIP_AGENT_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(LevelFilter::INFO);
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
-        .with_env_filter(filter)
+        .with_max_level(level)
         .with_target(false)
         .finish();
     // Can only fail if a subscriber is set already; this is the one place that sets one.

@@ -75,7 +75,7 @@ impl DatabaseUrl {
             return Err(UrlError::Malformed(name, "it names no user"));
         }
         let mut encryption = Encryption::Off;
-        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match (&*key, &*value) {
                 ("sslmode" | "ssl", word) => encryption = encryption_of(word),
                 ("sslrootcert", "system") => encryption = Encryption::Verified,
