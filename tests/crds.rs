@@ -1,6 +1,8 @@
 //! The definitions: complete, small enough, and the same as the files that are installed.
 //!
-//! After a change of the types run `UPDATE_GENERATED=1 cargo test --test crds` and commit what it wrote.
+//! After a change of the types run `UPDATE_GENERATED=1 cargo test --test crds --test reference`, then
+//! `UPDATE_GENERATED=1 cargo test -p paperclip-e2e --test manifests deploy_holds` for the charts' copies, and commit what
+//! they wrote.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking
 
