@@ -3,6 +3,7 @@
 
 mod admission;
 mod cluster;
+mod database;
 mod install;
 mod operator;
 mod readme;

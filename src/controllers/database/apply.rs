@@ -79,8 +79,8 @@ pub struct Writer<'a> {
     pub key: &'a Key,
     /// Its uid.
     pub uid: &'a str,
-    /// It was never applied before, so nothing of it can be repaired.
-    pub first: bool,
+    /// It was applied before just as it is now, so what differs was changed by somebody else.
+    pub settled: bool,
 }
 
 impl Writer<'_> {
@@ -322,8 +322,14 @@ impl Applied {
         match ensured {
             Ok(None) => None,
             Ok(Some((kind, outcome, seen))) => {
-                if outcome == Outcome::Repaired && !writer.first {
-                    self.repaired.push(format!("{kind} \"{}\"", seen.key.name));
+                let what = match outcome {
+                    Outcome::Repaired => "changed",
+                    Outcome::Created => "missing",
+                    Outcome::Patched | Outcome::Unchanged => "",
+                };
+                if writer.settled && !what.is_empty() {
+                    self.repaired
+                        .push(format!("{kind} \"{}\" ({what})", seen.key.name));
                 }
                 Some(seen)
             }

@@ -111,7 +111,7 @@ impl Controller {
                     caches: &self.caches,
                     key,
                     uid: &seen.uid,
-                    first: object.status.is_none(),
+                    settled: settled(object),
                 };
                 let span = info_span!("apply");
                 writer.run(desired, &found.app).instrument(span).await
@@ -192,6 +192,14 @@ fn failure(step: &'static str, reason: &str, message: &dyn std::fmt::Display) ->
         reason: reason.to_owned(),
         message: message.to_string(),
     }
+}
+
+/// It was ready with this spec.
+fn settled(object: &PaperclipDatabase) -> bool {
+    object
+        .status
+        .as_ref()
+        .is_some_and(|s| s.observed_generation == object.metadata.generation && s.version.is_some())
 }
 
 /// The user asked for no hands.

@@ -61,7 +61,7 @@ pub fn happenings(
         tell(
             Severity::Normal,
             "DriftRepaired",
-            &format!("changed by others and put back: {names}"),
+            &format!("put back what others had changed or removed: {names}"),
         );
     }
     for kind in TOLD {
