@@ -6,6 +6,7 @@ pub mod build;
 mod configured;
 mod deletion;
 mod dereference;
+mod figures;
 pub mod found;
 mod gates;
 mod keys;

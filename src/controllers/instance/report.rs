@@ -8,11 +8,11 @@ use super::memory::Remembered;
 use super::status::{self, Elapsed, Failing, Outside, Scene};
 use super::validate::Verdict;
 use super::{Controller, Pass, dereference, failure, is_disabled};
-use crate::crd::instance::{Instance, InstanceStatus, Phase};
-use crate::crd::{Word, Words};
+use crate::crd::Instance;
+use crate::crd::instance::InstanceStatus;
 use crate::shared::apply::Outcome;
 use crate::shared::cache::{Key, Seen};
-use crate::shared::conditions::{Truth, find};
+use crate::shared::conditions::Truth;
 use crate::shared::controller::{Again, Failure};
 use crate::shared::events::{Regarding, Severity};
 use crate::shared::guarded::Guarded;
@@ -310,83 +310,6 @@ impl Controller {
             );
             self.announce(pass.seen, Severity::Warning, "KeysRenewed", &text);
         }
-    }
-
-    /// Figures of a pass.
-    pub(super) fn measure(&self, key: &Key, took: Duration, result: &Result<Again, Failure>) {
-        let metrics = &self.context.metrics;
-        if !self.context.options.metrics_per_instance {
-            return;
-        }
-        let outcome = if result.is_ok() { "success" } else { "error" };
-        let labels: [&str; 2] = [&key.name, &key.namespace];
-        metrics
-            .instance_reconciles
-            .with_label_values(&[labels[0], labels[1], outcome])
-            .inc();
-        metrics
-            .instance_reconcile_time
-            .with_label_values(&labels)
-            .observe(took.as_secs_f64());
-    }
-
-    fn count_failures(&self, key: &Key, applied: &Applied) {
-        if !self.context.options.metrics_per_instance {
-            return;
-        }
-        for (part, problem) in &applied.problems {
-            if problem.cure != Cure::Time {
-                self.context
-                    .metrics
-                    .creation_failures
-                    .with_label_values(&[&*key.name, &*key.namespace, part.resource()])
-                    .inc();
-            }
-        }
-    }
-
-    /// Figures of the status.
-    pub(super) fn gauge(
-        &self,
-        key: &Key,
-        status: &InstanceStatus,
-        remembered: Option<&mut Remembered>,
-    ) {
-        if !self.context.options.metrics_per_instance {
-            return;
-        }
-        let metrics = &self.context.metrics;
-        let (name, namespace) = (&*key.name, &*key.namespace);
-        let phase = status.phase.as_ref().map(Word::as_str);
-        for (word, _) in Phase::ALL {
-            metrics
-                .instance_phase
-                .with_label_values(&[name, namespace, word])
-                .set(i64::from(phase == Some(word)));
-        }
-        let ready = find(&status.conditions, "Ready").map(|c| c.status.as_str());
-        let serving = status.scheduler_leader.is_some() || status.running_image.is_some();
-        let counts = ready == Some("True") || (ready == Some("Unknown") && serving);
-        metrics
-            .instance_ready
-            .with_label_values(&[name, namespace])
-            .set(i64::from(counts));
-        let Some(remembered) = remembered else { return };
-        let info = (
-            status.running_version.clone().unwrap_or_default(),
-            status.running_image.clone().unwrap_or_default(),
-        );
-        if let Some((version, image)) = remembered.info.replace(info.clone())
-            && (&version, &image) != (&info.0, &info.1)
-        {
-            let _ = metrics
-                .instance_info
-                .remove_label_values(&[name, namespace, &version, &image]);
-        }
-        metrics
-            .instance_info
-            .with_label_values(&[name, namespace, &info.0, &info.1])
-            .set(1);
     }
 }
 

@@ -3,9 +3,11 @@
 
 mod events;
 mod facts;
+mod migration;
 mod parts;
 mod phase;
 mod server;
+mod storage;
 mod sum;
 
 pub use events::announcements;
@@ -216,3 +218,6 @@ fn selector(name: &str) -> String {
         .collect::<Vec<_>>()
         .join(",")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,13 @@
 //! One condition per part, in the order in which things come about. Pure.
 
-use super::{Scene, server};
+use super::{Scene, migration, server, storage};
 use crate::controllers::instance::apply::{Cure, Part as Object};
-use crate::controllers::instance::gates::State;
 use crate::controllers::instance::validate::findings::Class as Kind;
-use crate::controllers::instance::validate::storage::Volume;
-use crate::shared::cache::Seen;
 use crate::shared::conditions::{Fact, Truth, find, list};
-use crate::shared::quantity::Amount;
-use crate::shared::views::Claim;
 use std::time::Duration;
 
 /// A reference that is not there may be on its way for this long.
-const REFERENCE: Duration = Duration::from_secs(300);
+pub const REFERENCE: Duration = Duration::from_secs(300);
 /// A claim, an image, a rollout may take this long.
 pub const PROGRESS: Duration = Duration::from_secs(600);
 
@@ -88,8 +83,8 @@ impl Part {
 pub fn all(scene: &Scene<'_>) -> Vec<Part> {
     let mut parts = vec![config(scene), references(scene)];
     parts.extend(database(scene));
-    parts.extend(storage(scene));
-    parts.extend(migrated(scene));
+    parts.extend(storage::part(scene));
+    parts.extend(migration::part(scene));
     parts.push(server::part(scene));
     parts.push(service(scene));
     parts.push(account(scene));
@@ -99,7 +94,7 @@ pub fn all(scene: &Scene<'_>) -> Vec<Part> {
 }
 
 /// What is wrong with an object that was to be written: a taken name asks for a person; other faults are told as `Ready`'s when they last.
-fn refused(scene: &Scene<'_>, kind: &'static str, object: Object) -> Option<Part> {
+pub fn refused(scene: &Scene<'_>, kind: &'static str, object: Object) -> Option<Part> {
     let problem = scene.applied.problem(object)?;
     match problem.cure {
         Cure::Person => Some(Part::stalls(
@@ -117,7 +112,7 @@ fn refused(scene: &Scene<'_>, kind: &'static str, object: Object) -> Option<Part
 }
 
 /// An object that is not there (yet).
-fn absent(kind: &'static str, object: &str, name: &str) -> Part {
+pub fn absent(kind: &'static str, object: &str, name: &str) -> Part {
     Part::unknown(
         kind,
         "Progressing",
@@ -237,180 +232,13 @@ fn database(scene: &Scene<'_>) -> Option<Part> {
     })
 }
 
-fn storage(scene: &Scene<'_>) -> Option<Part> {
-    const KIND: &str = "StorageReady";
-    let wanted = match scene.verdict.validated.as_ref().map(|v| &v.volume) {
-        Some(Volume::Pod) => return None,
-        Some(Volume::Existing(name)) => return Some(existing(scene, name)),
-        Some(Volume::Claim(claim)) => Some(claim),
-        // What runs goes on, and is told as it is.
-        None => None,
-    };
-    if let Some(problem) = scene.applied.problem(Object::Claim)
-        && problem.cure == Cure::Person
-        && problem.reason != "NotOurs"
-    {
-        return Some(
-            Part::stalls(
-                KIND,
-                "ExpansionNotSupported",
-                &problem.message,
-                Duration::ZERO,
-            )
-            .class(Class::Degrades),
-        );
-    }
-    if let Some(part) = refused(scene, KIND, Object::Claim) {
-        return Some(part);
-    }
-    let name = scene.names().data();
-    let Some(claim) = &scene.observed.claim else {
-        return wanted.map(|_| absent(KIND, "PersistentVolumeClaim", &name));
-    };
-    let capacity = &claim.view.status.capacity.storage;
-    Some(match &*claim.view.status.phase {
-        "Bound" => match wanted.filter(|w| smaller(claim, w.size)) {
-            Some(wanted) => Part::waits(
-                KIND,
-                "Resizing",
-                format!("PVC \"{name}\": {capacity} bound, {} wanted", wanted.size),
-            )
-            .class(Class::Degrades),
-            None => Part::well(
-                KIND,
-                "StorageReady",
-                format!("PVC \"{name}\": {capacity} bound"),
-            ),
-        },
-        "Lost" => Part::stalls(
-            KIND,
-            "ClaimLost",
-            format!("PVC \"{name}\": its volume is gone; put it back or restore a backup"),
-            Duration::ZERO,
-        ),
-        // A class may wait for the first pod, so without one this tells nothing.
-        _ if scene.observed.pods.is_empty() => Part::waits(
-            KIND,
-            "ClaimPending",
-            format!("PVC \"{name}\": not bound yet, it may wait for the first pod"),
-        ),
-        _ => pending(KIND, &name),
-    })
-}
-
-fn pending(kind: &'static str, name: &str) -> Part {
-    Part::stalls(
-        kind,
-        "ClaimPending",
-        format!("PVC \"{name}\": not bound; look at its events and its StorageClass"),
-        PROGRESS,
-    )
-}
-
-/// A claim of the user: nobody watches it, so what was seen last stands while nobody looks.
-fn existing(scene: &Scene<'_>, name: &str) -> Part {
-    const KIND: &str = "StorageReady";
-    match scene.outside.claim.as_deref() {
-        Some("Bound") => Part::well(KIND, "StorageReady", format!("PVC \"{name}\": bound")),
-        Some("Lost") => Part::stalls(
-            KIND,
-            "ClaimLost",
-            format!("PVC \"{name}\": its volume is gone"),
-            Duration::ZERO,
-        ),
-        Some("") => Part::stalls(
-            KIND,
-            "ClaimPending",
-            format!("spec.storage.persistence.existingClaim: PVC \"{name}\" not found"),
-            REFERENCE,
-        ),
-        Some(_) => pending(KIND, name),
-        None => remembered(scene, KIND),
-    }
-}
-
 /// What was seen last.
-fn remembered(scene: &Scene<'_>, kind: &'static str) -> Part {
+pub fn remembered(scene: &Scene<'_>, kind: &'static str) -> Part {
     match scene.before().and_then(|s| find(&s.conditions, kind)) {
         Some(last) if last.status == "True" => Part::well(kind, &last.reason, last.message.clone()),
         Some(last) => Part::waits(kind, &last.reason, last.message.clone()),
         None => Part::unknown(kind, "Progressing", "nobody has looked yet"),
     }
-}
-
-fn smaller(claim: &Seen<Claim>, wanted: Amount) -> bool {
-    Amount::parse(&claim.view.status.capacity.storage).is_ok_and(|have| have < wanted)
-}
-
-fn migrated(scene: &Scene<'_>) -> Option<Part> {
-    const KIND: &str = "Migrated";
-    let Some(plan) = scene.plan else {
-        // The spec was not applied: what is known of the schema still holds.
-        let known = scene
-            .before()
-            .is_some_and(|s| find(&s.conditions, KIND).is_some());
-        return known.then(|| remembered(scene, KIND));
-    };
-    let has_child = scene
-        .verdict
-        .validated
-        .as_ref()
-        .is_some_and(|v| v.database.has_child());
-    let waits = "the schema is brought up to date when the database is ready";
-    let Some(migration) = &plan.migration else {
-        return has_child.then(|| Part::waits(KIND, "WaitingForDatabase", waits));
-    };
-    let job = &migration.job;
-    if let Some(part) = refused(scene, KIND, Object::Migration) {
-        return Some(part);
-    }
-    Some(match &migration.state {
-        State::Waiting => Part::waits(KIND, "WaitingForDatabase", waits),
-        State::Due | State::Running => {
-            let trouble = scene.observed.job_pods.iter().find_map(|p| {
-                let owner = p.controller.as_ref()?;
-                (*owner.name == **job).then_some(())?;
-                p.view.trouble.as_ref().map(|t| (p, t))
-            });
-            match trouble {
-                Some((pod, trouble)) => Part::stalls(
-                    KIND,
-                    "MigrationRunning",
-                    format!(
-                        "Job \"{job}\", pod \"{}\": {} \"{}\"",
-                        pod.key.name, trouble.reason, trouble.message
-                    ),
-                    server::patience(trouble),
-                ),
-                None => Part::waits(
-                    KIND,
-                    "MigrationRunning",
-                    format!("Job \"{job}\" is at work"),
-                ),
-            }
-        }
-        State::Complete => Part::well(KIND, "SchemaUpToDate", format!("Job \"{job}\" is complete")),
-        State::Failed(why) => {
-            let said = super::facts::result(scene, job)
-                .filter(|r| r["code"].is_string())
-                .map(|r| {
-                    format!(
-                        "{}: {}",
-                        r["code"].as_str().unwrap_or_default(),
-                        r["message"].as_str().unwrap_or_default()
-                    )
-                });
-            let why = crate::shared::conditions::quote(&said.unwrap_or_else(|| why.clone()));
-            Part::stalls(
-                KIND,
-                "MigrationFailed",
-                format!(
-                    "Job \"{job}\" failed: \"{why}\"; another image, or the annotation paperclip.inc/reconcile-requested-at, starts a new try"
-                ),
-                Duration::ZERO,
-            )
-        }
-    })
 }
 
 fn service(scene: &Scene<'_>) -> Part {

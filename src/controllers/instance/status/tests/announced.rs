@@ -1,0 +1,79 @@
+//! Which changes are announced.
+
+use super::*;
+
+fn reasons(before: Option<&InstanceStatus>, after: &InstanceStatus) -> Vec<String> {
+    announcements(before, after)
+        .into_iter()
+        .map(|e| e.reason)
+        .collect()
+}
+
+#[test]
+fn that_an_instance_is_being_set_up_is_no_news_and_that_it_is_ready_is_told_once() {
+    let mut world = World::healthy();
+    let all = std::mem::take(&mut world.observed);
+    let pending = world.status();
+    assert_eq!(reasons(None, &pending), Vec::<String>::new());
+    world.observed = all;
+    world.before = Some(pending.clone());
+    let running = world.status();
+    assert_eq!(
+        reasons(Some(&pending), &running),
+        ["ReconcileSucceeded", "PhaseChanged", "MigrationFinished"]
+    );
+    assert_eq!(reasons(Some(&running), &running), Vec::<String>::new());
+}
+
+#[test]
+fn trouble_and_recovery_are_told_as_phases_and_not_as_success() {
+    let mut world = World::settled();
+    let running = world.before.clone().unwrap();
+    world.observed.database = seen(child("False", "PodNotReady", 2));
+    let degraded = world.status();
+    assert_eq!(reasons(Some(&running), &degraded), ["PhaseChanged"]);
+    assert_eq!(reasons(Some(&degraded), &running), ["PhaseChanged"]);
+}
+
+#[test]
+fn an_update_ends_with_success() {
+    let mut world = World::settled();
+    let running = world.before.clone().unwrap();
+    world.observed.workload = seen(stateful_set(1, 0, ["a", "b"]));
+    let updating = world.status();
+    assert_eq!(reasons(Some(&running), &updating), ["PhaseChanged"]);
+    assert_eq!(
+        reasons(Some(&updating), &running),
+        ["ReconcileSucceeded", "PhaseChanged"]
+    );
+}
+
+#[test]
+fn missing_references_are_told_when_they_go_and_when_they_come() {
+    let mut world = World::settled();
+    let running = world.before.clone().unwrap();
+    world.broken = Some(vec![Broken {
+        reason: "SecretNotFound",
+        message: "m".into(),
+        unknown: false,
+    }]);
+    let missing = world.status();
+    assert!(reasons(Some(&running), &missing).contains(&"ReferenceNotFound".to_owned()));
+    assert!(reasons(Some(&missing), &running).contains(&"ReferenceFound".to_owned()));
+}
+
+#[test]
+fn faults_of_passes_are_told_once_per_streak() {
+    let mut world = World::settled();
+    let running = world.before.clone().unwrap();
+    world.failing = Some(Failing {
+        message: "x".into(),
+    });
+    let failing = world.status();
+    assert!(reasons(Some(&running), &failing).contains(&"ReconcileError".to_owned()));
+    world.failing = Some(Failing {
+        message: "y".into(),
+    });
+    assert!(!reasons(Some(&failing), &world.status()).contains(&"ReconcileError".to_owned()));
+    assert!(reasons(Some(&failing), &running).contains(&"Recovered".to_owned()));
+}
