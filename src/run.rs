@@ -103,7 +103,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
     let stop = CancellationToken::new();
     let work = {
-        let (world, stop) = (world.clone(), stop.clone());
+        let (world, stop, context) = (world.clone(), stop.clone(), context.clone());
         async move {
             world.synced().await;
             tracing::info!("all caches are complete, working");
@@ -128,6 +128,9 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         None
     };
     let (shared, elected) = (leader.clone(), election.clone());
+    // The events' queue ends with its last sender. This one outlives the work, or a lost lease, which drops the work, would look as if the
+    // events had failed first.
+    let queue = context;
     let mut working = tokio::spawn(async move {
         if let Some(election) = elected {
             election
@@ -166,6 +169,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         }
     }
     leader.set(0);
+    drop(queue);
     tasks.stop().await;
     Ok(())
 }
