@@ -197,18 +197,20 @@ fn told(calls: &[AuditEvent]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_database_becomes_ready_with_nine_writes_and_no_read() -> Result<()> {
+async fn each_object_of_a_new_database_is_written_once_and_nothing_is_read() -> Result<()> {
     let test = Test::start("db-new").await?;
     let mark = test.cluster.audit_mark()?;
     test.create(json!({})).await?;
     let object = test.until_ready().await?;
     let calls = test.calls(mark).await?;
-    assert_eq!(calls.len(), 9, "{:#?}", told(&calls));
-    assert!(
-        calls.iter().all(AuditEvent::is_write),
-        "{:#?}",
-        told(&calls)
-    );
+    let told = told(&calls);
+    assert!(calls.iter().all(AuditEvent::is_write), "{told:#?}");
+    // How many states the status passes through depends on how fast the pod comes up.
+    let (status, objects): (Vec<_>, Vec<_>) = told
+        .iter()
+        .partition(|call| call.contains("paperclipdatabases status"));
+    assert_eq!(objects.len(), 7, "{told:#?}");
+    assert!(status.len() <= 4, "{told:#?}");
 
     assert_eq!(condition(&object, "Stalled"), "absent");
     assert_eq!(condition(&object, "Reconciling"), "absent");
