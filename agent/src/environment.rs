@@ -75,6 +75,22 @@ impl Environment {
             })
             .transpose()
     }
+
+    /// The value of a variable as a program and its arguments, a JSON list of texts.
+    pub fn program(&self, name: &'static str) -> Result<Option<Vec<String>>, EnvironmentError> {
+        let Some(json) = self.get(name) else {
+            return Ok(None);
+        };
+        let argv: Vec<String> = serde_json::from_str(json).unwrap_or_default();
+        if argv.first().is_none_or(String::is_empty) || argv.iter().any(|text| text.contains('\0'))
+        {
+            return Err(EnvironmentError::InvalidValue {
+                name,
+                problem: "must be a JSON list of texts that starts with a program".to_owned(),
+            });
+        }
+        Ok(Some(argv))
+    }
 }
 
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
@@ -97,6 +113,19 @@ mod tests {
         let environment = Environment::from([("PGDATA", "")]);
         assert_eq!(environment.get("PGDATA"), None);
         assert_eq!(environment.path("PGDATA", "/data"), PathBuf::from("/data"));
+    }
+
+    #[test]
+    fn a_program_is_a_list_of_texts_that_starts_with_one() {
+        let program = |json: &str| Environment::from([("ARGV", json)]).program("ARGV");
+        assert_eq!(program(""), Ok(None));
+        assert_eq!(
+            program(r#"["node", "a b"]"#),
+            Ok(Some(vec!["node".to_owned(), "a b".to_owned()]))
+        );
+        for wrong in ["node", "[]", r#"[""]"#, "[1]", r#"["a", "b\u0000"]"#] {
+            assert!(program(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod probe;
 mod process;
 mod redact;
 mod result;
+mod serve;
+mod server;
 mod tls;
 mod urls;
 
@@ -45,6 +47,12 @@ enum Command {
     Probe,
     /// Run the application's own migrations and check their journal.
     Migrate,
+    /// Run the application's server, and end with it.
+    Serve {
+        /// Address and port of the pod to forward to the same port of loopback, once the server answers there.
+        #[arg(long, value_name = "IP:PORT")]
+        forward: Option<serve::forward::Forward>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -90,6 +98,10 @@ fn main() -> ExitCode {
         Command::Migrate => {
             log_to_stdout();
             runtime.block_on(migrate::run(&environment))
+        }
+        Command::Serve { forward } => {
+            log_to_stdout();
+            runtime.block_on(serve::run(&serve::Options { forward }, &environment))
         }
     };
     // A look-up of a name that still waits for its answer must not hold the process.

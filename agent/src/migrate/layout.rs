@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::environment::Environment;
+use crate::environment::{Environment, EnvironmentError};
 use crate::result::{Exit, Reason};
 
 /// How to start the migration program.
@@ -23,15 +23,15 @@ pub enum LayoutError {
     #[error("no migration program below /app or the working directory {}; PAPERCLIP_AGENT_MIGRATE_ARGV can name one", .0.display())]
     ServerNotFound(PathBuf),
     /// The variable does not hold a program.
-    #[error("PAPERCLIP_AGENT_MIGRATE_ARGV must be a JSON list of texts that starts with a program")]
-    InvalidArgv,
+    #[error("{0}")]
+    Argv(#[from] EnvironmentError),
 }
 
 impl Reason for LayoutError {
     fn code(&self) -> &'static str {
         match self {
             Self::ServerNotFound(_) => "ServerNotFound",
-            Self::InvalidArgv => "InvalidValue",
+            Self::Argv(error) => error.code(),
         }
     }
 
@@ -48,14 +48,7 @@ impl Layout {
         image: &Path,
         working: &Path,
     ) -> Result<Self, LayoutError> {
-        if let Some(json) = environment.get("PAPERCLIP_AGENT_MIGRATE_ARGV") {
-            let argv: Vec<String> =
-                serde_json::from_str(json).map_err(|_| LayoutError::InvalidArgv)?;
-            if argv.first().is_none_or(String::is_empty)
-                || argv.iter().any(|text| text.contains('\0'))
-            {
-                return Err(LayoutError::InvalidArgv);
-            }
+        if let Some(argv) = environment.program("PAPERCLIP_AGENT_MIGRATE_ARGV")? {
             let migrations = argv
                 .iter()
                 .rev()
@@ -186,7 +179,7 @@ mod tests {
         assert_eq!(found.argv, ["node", "db/migrate.js", "--all"]);
         assert_eq!(found.migrations, Some(working.join("db/migrations")));
         for json in ["node migrate.js", "[]", r#"[""]"#, "[1]", r#"{"a":1}"#] {
-            assert_eq!(find(json).unwrap_err(), LayoutError::InvalidArgv, "{json}");
+            assert_eq!(find(json).unwrap_err().code(), "InvalidValue", "{json}");
         }
     }
 }
