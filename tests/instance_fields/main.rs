@@ -192,6 +192,7 @@ fn effect(spec: &Value) -> String {
     };
     let setting = Setting {
         agent_image: "agent",
+        agent_image_in_use: None,
         operator_namespace: None,
         connection: &connection,
         ipv6: false,

@@ -2,4 +2,6 @@
 
 mod database;
 mod images;
+mod installation;
 mod instance;
+mod serving;

@@ -1,7 +1,7 @@
 //! Writes what differs from the caches: independent objects at the same time, each tried even if another fails. What is no longer wanted is
 //! removed if it is ours.
 
-use super::build::{Desired, claim::Claim};
+use super::build::{Desired, Workload, claim::Claim};
 use super::gates::{Plan, State};
 use super::observed::Observed;
 use super::retained::{self, RetainedError};
@@ -186,7 +186,10 @@ pub async fn apply(
         ensure(applier, &caches.services, &service),
         async {
             match &workload {
-                Some(wish) => ensure(applier, &caches.stateful_sets, wish).await,
+                Some(workload) => {
+                    let wish = as_it_runs(&caches.stateful_sets, workload);
+                    ensure(applier, &caches.stateful_sets, wish).await
+                }
                 None => Ok(None),
             }
         },
@@ -249,6 +252,16 @@ type Done = Result<Option<Outcome>, ApplyError>;
 
 async fn ensure<V: View>(applier: &Applier<'_>, cache: &Cache<V>, wish: &Wish) -> Done {
     Ok(Some(applier.ensure(cache, wish).await?.outcome))
+}
+
+/// The wish that the object answers already, if only the agent's image tells the two apart.
+fn as_it_runs<'w, V: View>(cache: &Cache<V>, workload: &'w Workload) -> &'w Wish {
+    let in_use = workload.in_use.as_ref().filter(|in_use| {
+        cache
+            .get(&in_use.key)
+            .is_some_and(|seen| seen.owned == Some(in_use.hash))
+    });
+    in_use.unwrap_or(&workload.wanted)
 }
 
 async fn remove<V: View>(

@@ -9,6 +9,7 @@ pub mod network_policy;
 pub mod pod;
 pub mod probes;
 pub mod secrets;
+pub mod serve;
 pub mod service;
 pub mod service_account;
 pub mod stateful_set;
@@ -28,7 +29,7 @@ pub struct Desired {
     /// The server's Service.
     pub service: Wish,
     /// The server; `None`: it stays as it is.
-    pub workload: Option<Wish>,
+    pub workload: Option<Workload>,
     /// Who may talk to the server.
     pub policy: Option<Wish>,
     /// Who may talk to Jobs.
@@ -41,11 +42,22 @@ pub struct Desired {
     pub migration: Option<Wish>,
 }
 
+/// The server as it should be.
+#[derive(Debug)]
+pub struct Workload {
+    /// With the agent of this operator.
+    pub wanted: Wish,
+    /// The same with the agent that it has: an update of the operator alone restarts no server.
+    pub in_use: Option<Wish>,
+}
+
 /// What is decided outside of the spec.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
     /// Image with the agent.
     pub agent_image: &'a str,
+    /// Image that the server's pods have their agent from, if it is another one.
+    pub agent_image_in_use: Option<&'a str>,
     /// Namespace of the operator's pods, if known.
     pub operator_namespace: Option<&'a str>,
     /// Where the database's URL is.
@@ -91,7 +103,7 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
             Server::Run {
                 replicas,
                 config_hash,
-            } => Some(Wish::of(&stateful_set::build(v, s, replicas, config_hash))?),
+            } => Some(workload(v, s, replicas, config_hash)?),
         },
         policy: network_policy::server(v, s)
             .map(|p| Wish::of(&p))
@@ -103,6 +115,27 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
             .migrate
             .map(|name| Wish::of(&migration::build(v, s, name)))
             .transpose()?,
+    })
+}
+
+fn workload(
+    v: &Validated<'_>,
+    s: &Setting<'_>,
+    replicas: i32,
+    config_hash: Option<&str>,
+) -> Result<Workload, Malformed> {
+    let with = |agent_image: &str| {
+        Wish::of(&stateful_set::build(
+            v,
+            s,
+            agent_image,
+            replicas,
+            config_hash,
+        ))
+    };
+    Ok(Workload {
+        wanted: with(s.agent_image)?,
+        in_use: s.agent_image_in_use.map(with).transpose()?,
     })
 }
 

@@ -297,6 +297,11 @@ impl Controller {
         let options = &self.context.options;
         let setting = Setting {
             agent_image: &options.agent_image,
+            agent_image_in_use: before
+                .workload
+                .as_ref()
+                .and_then(|w| w.view.spec.template.agent_image())
+                .filter(|image| *image != options.agent_image),
             operator_namespace: options.lease_namespace.as_deref(),
             connection: &configured::connection(v, before),
             ipv6: before.ipv6(),

@@ -130,7 +130,6 @@ impl Verdict<'_> {
 }
 
 /// Why the server waits for a part that is not built.
-const LOCAL_TRUSTED: &str = "deployment.mode local_trusted is not built yet";
 const RESTORE: &str = "restoreFrom is not built yet, and the server must not start with other data";
 
 static NO_ANNOTATIONS: std::collections::BTreeMap<String, String> =
@@ -180,13 +179,7 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         .as_ref()
         .is_none_or(|s| s.first_ready_time.is_none());
     let restoring = crate::crd::text(spec.restore_from.as_ref()).is_some();
-    let hold = if access.local_trusted {
-        Some(LOCAL_TRUSTED)
-    } else if restoring && first_start {
-        Some(RESTORE)
-    } else {
-        None
-    };
+    let hold = (restoring && first_start).then_some(RESTORE);
     replicas(spec, &database, &mut out);
     let validated = Validated {
         image: image::image(spec.image.as_deref(), &mut out),

@@ -1,7 +1,7 @@
 //! The pod template of the server, and the parts that its Jobs share with it. Pure.
 
 use super::service::PORT;
-use super::{Setting, env, probes};
+use super::{Setting, env, probes, serve};
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::pod::{DATA, HOME, TMP, restricted};
 use crate::controllers::instance::validate::storage::Volume as Files;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// Name of the server's container.
 pub const SERVER: &str = "paperclip";
 /// Where the agent is in pods that need it.
-const AGENT: &str = "/paperclip-agent/paperclip-agent";
+pub const AGENT: &str = "/paperclip-agent/paperclip-agent";
 const AGENT_DIR: &str = "/paperclip-agent";
 const AGENT_VOLUME: &str = "paperclip-agent";
 
@@ -39,7 +39,12 @@ pub fn text_map(map: &BTreeMap<&str, &str>) -> BTreeMap<String, String> {
 }
 
 /// The server's pods.
-pub fn template(v: &Validated<'_>, s: &Setting<'_>, config_hash: Option<&str>) -> PodTemplateSpec {
+pub fn template(
+    v: &Validated<'_>,
+    s: &Setting<'_>,
+    agent_image: &str,
+    config_hash: Option<&str>,
+) -> PodTemplateSpec {
     let mut labels = names::labels(v.id.name, Component::Server);
     labels.insert(LABEL_APP.0.into(), LABEL_APP.1.into());
     let mut annotations = text_map(&v.pod.annotations);
@@ -51,8 +56,16 @@ pub fn template(v: &Validated<'_>, s: &Setting<'_>, config_hash: Option<&str>) -
     }
     let mut volumes = vec![data_volume(v)];
     volumes.extend(tmp_volume(v));
+    let command = serve::command(v);
+    let mut init = vec![];
+    if command.is_some() {
+        let (copy, volume) = agent_copy(agent_image, v.image.pull_policy);
+        init.push(copy);
+        volumes.push(volume);
+    }
     volumes.extend(v.pod.volumes.iter().cloned());
-    let mut containers = vec![server(v, s)];
+    init.extend(v.pod.init.iter().cloned());
+    let mut containers = vec![server(v, s, command)];
     containers.extend(v.pod.sidecars.iter().cloned());
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -61,7 +74,7 @@ pub fn template(v: &Validated<'_>, s: &Setting<'_>, config_hash: Option<&str>) -
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
-            init_containers: (!v.pod.init.is_empty()).then(|| v.pod.init.clone()),
+            init_containers: (!init.is_empty()).then_some(init),
             containers,
             volumes: Some(volumes),
             share_process_namespace: v.pod.share_processes.then_some(true),
@@ -97,14 +110,16 @@ pub fn common(v: &Validated<'_>) -> PodSpec {
     }
 }
 
-fn server(v: &Validated<'_>, s: &Setting<'_>) -> Container {
+fn server(v: &Validated<'_>, s: &Setting<'_>, command: Option<Vec<String>>) -> Container {
     let mut mounts = vec![mount(DATA, HOME)];
     mounts.extend(tmp_mount(v));
+    mounts.extend(command.is_some().then(agent_mount));
     mounts.extend(v.pod.mounts.iter().cloned());
     Container {
         name: SERVER.into(),
         image: Some(v.image.reference.clone()),
         image_pull_policy: Some(v.image.pull_policy.into()),
+        command,
         ports: Some(vec![ContainerPort {
             name: Some(PORT.into()),
             container_port: v.network.listen.into(),

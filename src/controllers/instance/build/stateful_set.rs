@@ -13,6 +13,7 @@ pub const TEMPLATE_REVISION: &str = "1";
 pub fn build(
     v: &Validated<'_>,
     s: &Setting<'_>,
+    agent_image: &str,
     replicas: i32,
     config_hash: Option<&str>,
 ) -> StatefulSet {
@@ -32,7 +33,7 @@ pub fn build(
                 rolling_update: None,
             }),
             revision_history_limit: Some(10),
-            template: pod::template(v, s, config_hash),
+            template: pod::template(v, s, agent_image, config_hash),
             ..StatefulSetSpec::default()
         },
         status: None,

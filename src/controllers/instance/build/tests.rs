@@ -18,6 +18,7 @@ pub struct Given {
     replicas: i32,
     hash: Option<&'static str>,
     pod_management: Option<&'static str>,
+    agent_in_use: Option<&'static str>,
 }
 
 /// An Instance "clip" in namespace "prod" with this spec.
@@ -38,6 +39,7 @@ pub fn given(spec: &str) -> Given {
         replicas: 1,
         hash: Some("hash-of-all"),
         pod_management: None,
+        agent_in_use: None,
     }
 }
 
@@ -55,6 +57,7 @@ impl Given {
             .unwrap_or_else(|| panic!("{:?}", verdict.findings));
         let setting = Setting {
             agent_image: "registry.test/agent:1",
+            agent_image_in_use: self.agent_in_use,
             operator_namespace: Some("operators"),
             connection: &self.connection,
             ipv6: self.ipv6,
@@ -68,7 +71,7 @@ impl Given {
         build(&v, &setting).unwrap()
     }
     fn workload(&self) -> Value {
-        self.built().workload.unwrap().body
+        self.built().workload.unwrap().wanted.body
     }
     fn template(&self) -> Value {
         self.workload()["spec"]["template"].clone()

@@ -53,11 +53,6 @@ pub fn access<'a>(spec: &'a InstanceSpec, id: &Identity<'_>, out: &mut Findings)
             "deployment.mode",
             "anyone who reaches the server is its admin",
         );
-        out.add(
-            Class::NotImplemented,
-            "deployment.mode",
-            "local_trusted is not built into this version of the operator; the server is not started",
-        );
     }
     if public && public_url.is_none() {
         out.invalid(
@@ -228,7 +223,7 @@ mod tests {
             ),
             (
                 "deployment: {mode: local_trusted}",
-                "NotImplemented spec.deployment.mode: local_trusted is not built",
+                "AcceptedWithWarnings spec.deployment.mode: anyone who reaches the server is its admin",
             ),
         ] {
             let (_, said) = read(yaml);

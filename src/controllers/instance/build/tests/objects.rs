@@ -14,7 +14,7 @@ fn what_goes_with_the_instance_is_owned_by_it_and_data_are_not() {
     let owned = [
         d.account,
         Some(d.service),
-        d.workload,
+        d.workload.map(|w| w.wanted),
         d.policy,
         d.jobs_policy,
         d.database,

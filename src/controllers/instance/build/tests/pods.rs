@@ -190,3 +190,55 @@ fn a_server_that_must_not_start_has_no_pods_and_no_hash() {
         Value::Null
     );
 }
+
+#[test]
+fn a_server_that_accepts_loopback_only_is_reached_through_the_agent() {
+    let g = given(
+        "
+deployment: {mode: local_trusted}
+networking: {service: {port: 8080}}
+initContainers: [{name: first, image: f}]",
+    );
+    let server = g.server();
+    assert_eq!(
+        server["command"],
+        json!([
+            "/paperclip-agent/paperclip-agent",
+            "serve",
+            "--forward=$(POD_IP):8080"
+        ])
+    );
+    assert_eq!(g.value("HOST"), "127.0.0.1");
+    assert_eq!(g.value("PAPERCLIP_BIND"), "loopback");
+    assert_eq!(g.value("PAPERCLIP_BIND_HOST"), Value::Null);
+    assert_eq!(
+        g.var("POD_IP")["valueFrom"]["fieldRef"]["fieldPath"],
+        "status.podIP"
+    );
+    assert_eq!(
+        server["volumeMounts"][2],
+        json!({"name": "paperclip-agent", "mountPath": "/paperclip-agent", "readOnly": true})
+    );
+    // Probes go to the pod's address like everybody else.
+    assert_eq!(server["readinessProbe"]["httpGet"]["port"], "http");
+    let pod = g.template()["spec"].clone();
+    let names: Vec<_> = pod["initContainers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["agent-copy", "first"]);
+    assert_eq!(pod["initContainers"][0]["image"], "registry.test/agent:1");
+}
+
+#[test]
+fn the_agent_that_runs_is_known_so_that_an_update_of_the_operator_restarts_nothing() {
+    let mut g = given("deployment: {mode: local_trusted}");
+    assert!(g.built().workload.unwrap().in_use.is_none());
+    g.agent_in_use = Some("registry.test/agent:0");
+    let workload = g.built().workload.unwrap();
+    let image = |w: &Wish| w.body["spec"]["template"]["spec"]["initContainers"][0]["image"].clone();
+    assert_eq!(image(&workload.wanted), "registry.test/agent:1");
+    assert_eq!(image(&workload.in_use.unwrap()), "registry.test/agent:0");
+}

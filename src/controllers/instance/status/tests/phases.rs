@@ -87,7 +87,7 @@ fn a_suspended_instance_waits_for_its_pods_to_end() {
 #[test]
 fn a_server_that_never_served_and_needs_a_person_has_failed() {
     let mut world = World::healthy();
-    world.spec = "{image: {tag: '7'}, deployment: {mode: local_trusted}}".into();
+    world.spec = "{image: {tag: '7'}, restoreFrom: snapshot}".into();
     world.observed.workload = seen(stateful_set(0, 0, ["a", "a"]));
     world.observed.pods = vec![];
     let status = world.status();

@@ -1,0 +1,174 @@
+//! An installation to test with: the operator with an installation's rights, one Instance, and a way to its server.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use http::Request;
+use http_body_util::Full;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::{Api, ResourceExt as _};
+use paperclip_e2e::harness::{
+    Answer, Cluster, Namespace, Operator, OperatorOptions, until, wait_for,
+};
+use serde_json::{Value, json};
+
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const QUICK_START: &str = include_str!("../../../deploy/samples/quickstart.yaml");
+pub const NAME: &str = "my-paperclip";
+pub const SERVER_POD: &str = "my-paperclip-0";
+
+/// An Instance called [`NAME`] in a namespace of its own, and the operator.
+pub struct Installation<'a> {
+    pub cluster: &'a Cluster,
+    pub operator: Operator<'a>,
+    pub namespace: Namespace<'a>,
+}
+
+impl<'a> Installation<'a> {
+    /// The quick start, running.
+    pub async fn running(cluster: &'a Cluster, name: &str) -> Result<Self> {
+        let this = Self::applied(cluster, name, QUICK_START).await?;
+        this.until_running().await?;
+        Ok(this)
+    }
+
+    /// This manifest, just applied.
+    pub async fn applied(cluster: &'a Cluster, name: &str, manifest: &str) -> Result<Self> {
+        cluster.load_operator_image().await?;
+        let namespace = cluster.namespace(name).await?;
+        let operator = cluster
+            .operator(OperatorOptions::for_namespace(&namespace.name))
+            .await?;
+        namespace.apply(manifest).await?;
+        Ok(Self {
+            cluster,
+            operator,
+            namespace,
+        })
+    }
+
+    pub async fn instances(&self) -> Result<Api<DynamicObject>> {
+        let kind = ApiResource {
+            group: "paperclip.inc".to_owned(),
+            version: "v1alpha1".to_owned(),
+            api_version: "paperclip.inc/v1alpha1".to_owned(),
+            kind: "Instance".to_owned(),
+            plural: "instances".to_owned(),
+        };
+        Ok(Api::namespaced_with(
+            self.cluster.client().await?,
+            &self.namespace.name,
+            &kind,
+        ))
+    }
+
+    pub async fn pods(&self) -> Result<Api<Pod>> {
+        Ok(Api::namespaced(
+            self.cluster.client().await?,
+            &self.namespace.name,
+        ))
+    }
+
+    pub async fn until_running(&self) -> Result<()> {
+        let running = |instance: &DynamicObject| {
+            let status = &instance.data["status"];
+            status["phase"] == "Running"
+                && status["observedGeneration"].as_i64() == instance.metadata.generation
+        };
+        until(
+            &self.instances().await?,
+            NAME,
+            "is Running",
+            8 * MINUTE,
+            running,
+        )
+        .await
+        .map(drop)
+    }
+
+    /// A request to the server through its Service, as a person behind a port-forward sends it.
+    pub async fn request(&self, method: &str, path: &str, body: Option<Value>) -> Result<Answer> {
+        let service = format!("{NAME}.{}.svc.cluster.local:3100", self.namespace.name);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("Host", "localhost:3100");
+        let request = request.header("Content-Type", "application/json");
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        self.cluster
+            .http(&service, request.body(Full::from(body))?)
+            .await
+    }
+
+    pub async fn until_healthy(&self) -> Result<()> {
+        let healthy = async || {
+            let health = self.request("GET", "/api/health", None).await?;
+            ensure!(
+                health.status == 200 && health.json()?["status"] == "ok",
+                "{} {}",
+                health.status,
+                health.text()
+            );
+            Ok(Some(()))
+        };
+        wait_for(
+            "the server to be healthy through its Service",
+            2 * MINUTE,
+            healthy,
+        )
+        .await
+    }
+
+    pub async fn sign_in(&self) -> Result<()> {
+        let body = json!({"email": "ada@example.com", "password": "correct horse"});
+        let answer = self
+            .request("POST", "/api/auth/sign-in/email", Some(body))
+            .await?;
+        ensure!(
+            answer.status == 200,
+            "sign-in: {} {}",
+            answer.status,
+            answer.text()
+        );
+        ensure!(
+            answer.headers.contains_key("set-cookie"),
+            "sign-in gave no session"
+        );
+        Ok(())
+    }
+
+    /// Uid of the server's first pod.
+    pub async fn server_uid(&self) -> Result<Option<String>> {
+        Ok(self.pods().await?.get(SERVER_POD).await?.uid())
+    }
+
+    /// Each pod's uid and how often its containers were started again.
+    pub async fn pod_lives(&self) -> Result<Vec<(String, i32)>> {
+        let pods = self.pods().await?.list(&ListParams::default()).await?;
+        let restarts = |pod: &Pod| {
+            let statuses = pod
+                .status
+                .as_ref()
+                .and_then(|status| status.container_statuses.as_ref());
+            statuses
+                .map(|list| list.iter().map(|status| status.restart_count).sum())
+                .unwrap_or_default()
+        };
+        Ok(pods
+            .iter()
+            .map(|pod| (pod.uid().unwrap_or_default(), restarts(pod)))
+            .collect())
+    }
+}
+
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|list| {
+        list.iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    })
+}
