@@ -16,9 +16,9 @@ use crate::shared::metrics::Metrics;
 use crate::shared::names::manager;
 use crate::shared::supervise::Tasks;
 use crate::shared::triggers::Triggers;
-use crate::shared::views::{Bare, Claim, Job, Pod, Service, Workload};
+use crate::shared::views::{Bare, Claim, Ingress, Job, Pod, Service, Workload};
 use crate::shared::wish::{Kind, Scoped};
-use k8s_openapi::api::{apps, batch, core, networking};
+use k8s_openapi::api::{apps, batch, core, networking, policy};
 use kube::{Client, Resource};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +49,10 @@ pub struct Caches {
     pub services: Arc<Cache<Service>>,
     /// ServiceAccounts of ours.
     pub service_accounts: Arc<Cache<Bare>>,
+    /// Ingresses of ours.
+    pub ingresses: Arc<Cache<Ingress>>,
+    /// PodDisruptionBudgets of ours.
+    pub budgets: Arc<Cache<Bare>>,
     /// NetworkPolicies of ours.
     pub network_policies: Arc<Cache<Bare>>,
     /// PersistentVolumeClaims of ours.
@@ -63,6 +67,7 @@ pub struct Caches {
 pub struct World {
     /// What is known.
     pub caches: Arc<Caches>,
+    hosts: Arc<instance::Hosts>,
     instance: (Roll, Arc<Triggers>),
     database: (Roll, Arc<Triggers>),
 }
@@ -80,8 +85,10 @@ impl World {
         );
         let (wake_instance, wake_database) = (instance.1.clone(), database.1.clone());
         let forget = metrics.clone();
+        let hosts = Arc::new(instance::Hosts::default());
         let instances = Cache::new(&[], scopes)
             .on_itself(instance.0.follow())
+            .on_itself(hosts.follow(wake_instance.clone()))
             .on_itself(wakes_itself(wake_instance.clone()))
             .on_itself(Box::new(move |old, new| match (old, new) {
                 (None, Some(_)) => forget.managed_instances.inc(),
@@ -107,6 +114,8 @@ impl World {
             deployments: child.cache(),
             services: child.cache(),
             service_accounts: child.cache(),
+            ingresses: child.cache(),
+            budgets: child.cache(),
             network_policies: child.cache(),
             claims: child.cache(),
             jobs: child.cache(),
@@ -118,6 +127,7 @@ impl World {
         });
         Self {
             caches,
+            hosts,
             instance,
             database,
         }
@@ -150,6 +160,12 @@ impl World {
             SELECTOR,
             &c.service_accounts,
         );
+        w.start::<networking::v1::Ingress, _>("informer Ingress", SELECTOR, &c.ingresses);
+        w.start::<policy::v1::PodDisruptionBudget, _>(
+            "informer PodDisruptionBudget",
+            SELECTOR,
+            &c.budgets,
+        );
         w.start::<networking::v1::NetworkPolicy, _>(
             "informer NetworkPolicy",
             SELECTOR,
@@ -175,6 +191,8 @@ impl World {
                 c.deployments.synced(),
                 c.services.synced(),
                 c.service_accounts.synced(),
+                c.ingresses.synced(),
+                c.budgets.synced(),
                 c.network_policies.synced(),
                 c.claims.synced(),
                 c.jobs.synced(),
@@ -190,8 +208,12 @@ impl World {
     /// Runs all controllers until `stop`. Call when [`World::synced`].
     pub async fn control(&self, context: Arc<Context>, stop: CancellationToken) {
         let failures = Arc::new(Failures::default());
-        let instance =
-            instance::Controller::new(context.clone(), self.caches.clone(), failures.clone());
+        let instance = instance::Controller::new(
+            context.clone(),
+            self.caches.clone(),
+            self.hosts.clone(),
+            failures.clone(),
+        );
         let database_failures = Arc::new(Failures::default());
         let database = database::Controller::new(
             context.clone(),

@@ -158,7 +158,22 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     ("networking.service.type", "{}", "NodePort"),
     (
         "networking.ingress.",
-        "{networking: {ingress: {enabled: true}}}",
+        "{networking: {ingress: {enabled: true, hosts: [a.example.com]}}}",
+        "",
+    ),
+    (
+        "networking.ingress.enabled",
+        "{networking: {ingress: {hosts: [a.example.com]}}}",
+        "true",
+    ),
+    (
+        "networking.ingress.hosts[]",
+        "{networking: {ingress: {enabled: true, hosts: [a.example.com]}}}",
+        "b.example.com",
+    ),
+    (
+        "networking.ingress.tls[].",
+        "{networking: {ingress: {enabled: true, hosts: [a.example.com], tls: [{hosts: [a.example.com], secretName: s}]}}}",
         "",
     ),
     (
@@ -210,6 +225,7 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
         "{availability: {podDisruptionBudget: {enabled: true}}}",
         "",
     ),
+    ("availability.podDisruptionBudget.enabled", "{}", "true"),
     (
         "availability.autoScaling.",
         "{availability: {autoScaling: {enabled: true}}}",

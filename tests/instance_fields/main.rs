@@ -10,6 +10,7 @@ use beside::BESIDE;
 use kube::CustomResourceExt;
 use paperclip_operator::controllers::instance::build::pod::Connection;
 use paperclip_operator::controllers::instance::build::{Server, Setting, build};
+use paperclip_operator::controllers::instance::exposure::Exposure;
 use paperclip_operator::controllers::instance::found::{Found, Learned};
 use paperclip_operator::controllers::instance::validate::{Input, not_implemented, validate};
 use paperclip_operator::crd::Instance;
@@ -200,6 +201,7 @@ fn effect(spec: &Value) -> String {
             replicas: i32::from(!v.suspended),
             config_hash: None,
         },
+        exposure: &Exposure::open(&v),
         migrate: Some("m"),
         pod_management: None,
     };

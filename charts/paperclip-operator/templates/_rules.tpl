@@ -31,6 +31,14 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
+# The way to the server from outside of the cluster, if an Instance asks for one.
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, patch, delete]
+# How many server pods a drained node may take away at once, if an Instance asks for it.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
 # Schema migrations. `delete` is for Jobs whose turn is over.
 - apiGroups: [batch]
   resources: [jobs]
@@ -55,6 +63,14 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- end -}}
+
+{{/* Rights to look at what belongs to no namespace; an operator for some namespaces does without. */}}
+{{- define "paperclip-operator.clusterRules" -}}
+# Whether the IngressClass that an Instance names exists.
+- apiGroups: [networking.k8s.io]
+  resources: [ingressclasses]
+  verbs: [get]
 {{- end -}}
 
 {{/* Rights in the operator's own namespace. */}}

@@ -4,6 +4,8 @@
 mod admission;
 mod cluster;
 mod database;
+mod given;
 mod install;
 mod operator;
 mod readme;
+mod routes;

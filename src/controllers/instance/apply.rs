@@ -13,7 +13,8 @@ use crate::shared::quantity::Amount;
 use crate::shared::wish::{Kind, Wish};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::json;
 
 /// An object of the Instance, as its conditions and metrics call it.
@@ -23,6 +24,10 @@ pub enum Part {
     Account,
     /// Service.
     Service,
+    /// Ingress.
+    Ingress,
+    /// PodDisruptionBudget.
+    Budget,
     /// StatefulSet.
     Workload,
     /// NetworkPolicy of the server.
@@ -43,12 +48,21 @@ impl Part {
         match self {
             Self::Account => "serviceaccount",
             Self::Service => "service",
+            Self::Ingress => "ingress",
+            Self::Budget => "poddisruptionbudget",
             Self::Workload => "statefulset",
             Self::Policy | Self::JobsPolicy => "networkpolicy",
             Self::Claim => "persistentvolumeclaim",
             Self::Database => "paperclipdatabase",
             Self::Migration => "job",
         }
+    }
+}
+
+impl Part {
+    /// Holds what no rule of ours looks at: the API server judges it.
+    const fn is_partly_the_users(self) -> bool {
+        matches!(self, Self::Workload | Self::Ingress)
     }
 }
 
@@ -113,7 +127,9 @@ impl Problem {
             ApplyError::NotOurs { .. } => Cure::Person,
             ApplyError::Terminating { .. } => Cure::Time,
             // The API server has looked at what the spec's own pod parts ask for, and says no.
-            ApplyError::Api(e) if e.code() == Some(422) && part == Part::Workload => Cure::Person,
+            ApplyError::Api(e) if e.code() == Some(422) && part.is_partly_the_users() => {
+                Cure::Person
+            }
             _ => Cure::Retry,
         };
         Self {
@@ -149,6 +165,8 @@ pub async fn apply(
     let Desired {
         account,
         service,
+        ingress,
+        budget,
         workload,
         policy,
         jobs_policy,
@@ -184,6 +202,20 @@ pub async fn apply(
             }
         },
         ensure(applier, &caches.services, &service),
+        wanted_or_gone::<Ingress, _>(
+            applier,
+            &caches.ingresses,
+            ingress.as_ref(),
+            key(v.id.names.main()),
+            uid
+        ),
+        wanted_or_gone::<PodDisruptionBudget, _>(
+            applier,
+            &caches.budgets,
+            budget.as_ref(),
+            key(v.id.names.main()),
+            uid
+        ),
         async {
             match &workload {
                 Some(workload) => {
@@ -226,7 +258,18 @@ pub async fn apply(
         tried: true,
         ..Applied::default()
     };
-    let (account, service, workload, policy, jobs_policy, claim, database, migration) = results;
+    let (
+        account,
+        service,
+        ingress,
+        budget,
+        workload,
+        policy,
+        jobs_policy,
+        claim,
+        database,
+        migration,
+    ) = results;
     match claim {
         Ok(outcome) => all.done.extend(outcome.map(|o| (Part::Claim, o))),
         Err(error) => all.problems.push((Part::Claim, Problem::of_claim(&error))),
@@ -234,6 +277,8 @@ pub async fn apply(
     for (part, result) in [
         (Part::Account, account),
         (Part::Service, service),
+        (Part::Ingress, ingress),
+        (Part::Budget, budget),
         (Part::Workload, workload),
         (Part::Policy, policy),
         (Part::JobsPolicy, jobs_policy),

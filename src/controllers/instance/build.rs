@@ -3,7 +3,9 @@
 pub mod claim;
 pub mod config_hash;
 pub mod database;
+pub mod disruption_budget;
 pub mod env;
+pub mod ingress;
 pub mod migration;
 pub mod network_policy;
 pub mod pod;
@@ -14,20 +16,27 @@ pub mod service;
 pub mod service_account;
 pub mod stateful_set;
 
+use super::exposure::{Exposure, Way};
 use super::validate::Validated;
 use super::validate::names::Identity;
+use super::validate::routes;
 use crate::shared::names::{self, API_VERSION, Component};
 use crate::shared::wish::{Malformed, Wish};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::Value;
 
-/// Every object of an Instance, one field each. `None` in the policies and the account means that there must be none of ours.
+/// Every object of an Instance, one field each. `None` in the policies, the ways from outside, the budget and the
+/// account means that there must be none of ours.
 #[derive(Debug)]
 pub struct Desired {
     /// The account that pods run as.
     pub account: Option<Wish>,
     /// The server's Service.
     pub service: Wish,
+    /// The way to it through an Ingress.
+    pub ingress: Option<Wish>,
+    /// How many of its pods may be taken away at once.
+    pub budget: Option<Wish>,
     /// The server; `None`: it stays as it is.
     pub workload: Option<Workload>,
     /// Who may talk to the server.
@@ -66,10 +75,25 @@ pub struct Setting<'a> {
     pub ipv6: bool,
     /// What happens to the server.
     pub server: Server<'a>,
+    /// Which ways from outside are open.
+    pub exposure: &'a Exposure,
     /// Name of the migration Job that is to begin, if one is.
     pub migrate: Option<&'a str>,
     /// `podManagementPolicy` of the StatefulSet that is there; it cannot be changed.
     pub pod_management: Option<&'a str>,
+}
+
+impl Setting<'_> {
+    /// The Ingress that is to exist.
+    fn ingress<'v, 'a>(&self, v: &'v Validated<'a>) -> Option<&'v routes::Ingress<'a>> {
+        let open = Way::is_open(self.exposure.ingress.as_ref());
+        v.routes.ingress.as_ref().filter(|_| open)
+    }
+
+    /// Clients come from outside of the namespace.
+    fn is_published(&self, v: &Validated<'_>) -> bool {
+        v.network.is_published() || self.ingress(v).is_some()
+    }
 }
 
 /// What happens to the server.
@@ -98,6 +122,15 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
             .then(|| Wish::of(&service_account::build(v)))
             .transpose()?,
         service: Wish::of(&service::build(v))?,
+        ingress: s
+            .ingress(v)
+            .map(|i| Wish::of(&ingress::build(v, i)))
+            .transpose()?,
+        budget: v
+            .budget
+            .as_ref()
+            .map(|b| Wish::of(&disruption_budget::build(v, b)))
+            .transpose()?,
         workload: match s.server {
             Server::Leave => None,
             Server::Run {

@@ -15,6 +15,7 @@ use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount,
 };
+use k8s_openapi::api::networking::v1::IngressClass;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -59,6 +60,7 @@ pub fn must_look(instance: &Instance, remembered: &Remembered, now: Instant) -> 
         || (needs_learning(spec) && remembered.learned.is_none())
         || (account(spec).is_some() && untrue("RBACReady"))
         || (existing_claim(spec).is_some() && untrue("StorageReady"))
+        || (ingress_class(spec).is_some() && untrue("IngressReady"))
 }
 
 /// The status lists all generated Secrets.
@@ -83,7 +85,10 @@ fn vouches_for_keys(instance: &Instance, status: &InstanceStatus) -> bool {
 
 /// Objects of the user that nobody watches.
 pub fn has_outside_parts(spec: &InstanceSpec) -> bool {
-    !references::of(spec).is_empty() || account(spec).is_some() || existing_claim(spec).is_some()
+    !references::of(spec).is_empty()
+        || account(spec).is_some()
+        || existing_claim(spec).is_some()
+        || ingress_class(spec).is_some()
 }
 
 /// Something that only a look can teach is needed in every pass.
@@ -107,6 +112,12 @@ pub fn existing_claim(spec: &InstanceSpec) -> Option<&str> {
     let persistence = spec.storage.as_ref()?.persistence.as_ref()?;
     crate::crd::text(persistence.existing_claim.as_ref())
         .filter(|_| persistence.enabled != Some(false))
+}
+
+/// The IngressClass that the spec names.
+fn ingress_class(spec: &InstanceSpec) -> Option<&str> {
+    let ingress = spec.networking.as_ref()?.ingress.as_ref()?;
+    crate::crd::text(ingress.ingress_class_name.as_ref()).filter(|_| ingress.enabled == Some(true))
 }
 
 /// URLs of the spec whose hosts may be Services.
@@ -173,7 +184,7 @@ pub async fn look(
     if let Some((name, _)) = child.and_then(|c| c.connection()) {
         secrets.insert(name);
     }
-    let (secrets, config_maps, account, claim) = futures::try_join!(
+    let (secrets, config_maps, account, ingress_class, claim) = futures::try_join!(
         try_join_all(secrets.into_iter().map(|name| async move {
             let look = get::<Secret>(api, namespace, name).await?;
             Ok((name.to_owned(), map(look, |v| Data::of_secret(&v))))
@@ -188,6 +199,12 @@ pub async fn look(
                     get::<ServiceAccount>(api, namespace, name).await?,
                     |_| (),
                 )),
+                None => Ok(Look::Skipped),
+            }
+        },
+        async {
+            match ingress_class(spec) {
+                Some(name) => Ok(map(get::<IngressClass>(api, "", name).await?, |_| ())),
                 None => Ok(Look::Skipped),
             }
         },
@@ -212,6 +229,7 @@ pub async fn look(
         secrets: secrets.into_iter().collect(),
         config_maps: config_maps.into_iter().collect(),
         account,
+        ingress_class,
         claim,
     };
     let mut learned = learn(&references, &found);

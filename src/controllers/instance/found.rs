@@ -164,6 +164,8 @@ pub struct Found {
     pub config_maps: BTreeMap<String, Look<Data>>,
     /// The service account that pods use, if it is not made by us.
     pub account: Look<()>,
+    /// The IngressClass that the spec names.
+    pub ingress_class: Look<()>,
     /// The claim that is used instead of one of ours: its phase.
     pub claim: Look<String>,
 }

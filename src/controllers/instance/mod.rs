@@ -6,9 +6,11 @@ pub mod build;
 mod configured;
 mod deletion;
 mod dereference;
+pub mod exposure;
 mod figures;
 pub mod found;
 mod gates;
+mod hosts;
 mod keys;
 mod memory;
 mod observed;
@@ -29,8 +31,11 @@ use crate::shared::finalizer;
 use crate::shared::guarded::Guarded;
 use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, manager};
 use crate::shared::wish::Kind;
+pub use hosts::Hosts;
+
 use apply::Applied;
 use build::Setting;
+use exposure::Exposure;
 use found::{Found, Learned};
 use gates::Plan;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -48,16 +53,23 @@ use validate::{Input, Validated, validate};
 pub struct Controller {
     context: Arc<Context>,
     caches: Arc<Caches>,
+    hosts: Arc<Hosts>,
     failures: Arc<Failures>,
     memory: Memory,
 }
 
 impl Controller {
     /// Works with what it is given.
-    pub fn new(context: Arc<Context>, caches: Arc<Caches>, failures: Arc<Failures>) -> Self {
+    pub fn new(
+        context: Arc<Context>,
+        caches: Arc<Caches>,
+        hosts: Arc<Hosts>,
+        failures: Arc<Failures>,
+    ) -> Self {
         Self {
             context,
             caches,
+            hosts,
             failures,
             memory: Memory::default(),
         }
@@ -134,8 +146,12 @@ impl Controller {
             }
             let broken = verdict.is_broken() || done.keys.broken.is_some();
             let plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);
+            done.exposure =
+                exposure::decide(v, &before, pass.instance.status.as_ref(), &self.hosts);
             let hash = config_hash(pass, v, &plan, &before, &found, remembered);
-            done.applied = Box::pin(self.write(pass, v, &plan, &before, hash.as_deref())).await?;
+            done.applied =
+                Box::pin(self.write(pass, v, &plan, &done.exposure, &before, hash.as_deref()))
+                    .await?;
             done.plan = Some(plan);
         }
         done.outside = status::Outside::of(&found);
@@ -291,6 +307,7 @@ impl Controller {
         pass: &Pass<'_>,
         v: &Validated<'_>,
         plan: &Plan,
+        exposure: &Exposure,
         before: &Observed,
         hash: Option<&str>,
     ) -> Result<Applied, Failure> {
@@ -306,6 +323,7 @@ impl Controller {
             connection: &configured::connection(v, before),
             ipv6: before.ipv6(),
             server: plan.server(v, before, hash),
+            exposure,
             migrate: plan.due(),
             pod_management: before
                 .workload

@@ -8,7 +8,7 @@ use crate::shared::cache::{Cache, Key, Seen, View};
 use crate::shared::conditions::find;
 use crate::shared::guarded::Guarded;
 use crate::shared::names::{Component, Names};
-use crate::shared::views::{Bare, Claim, Job, JobState, Pod, Service, Workload};
+use crate::shared::views::{Bare, Claim, Ingress, Job, JobState, Pod, Service, Workload};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::sync::Arc;
 
@@ -21,6 +21,10 @@ pub struct Observed {
     pub workload: Option<Arc<Seen<Workload>>>,
     /// Its Service.
     pub service: Option<Arc<Seen<Service>>>,
+    /// The way to it from outside.
+    pub ingress: Option<Arc<Seen<Ingress>>>,
+    /// How many of its pods may be taken away at once.
+    pub budget: Option<Arc<Seen<Bare>>>,
     /// The account, if it is ours.
     pub account: Option<Arc<Seen<Bare>>>,
     /// The server's policy.
@@ -61,6 +65,8 @@ impl Observed {
         let child = child.as_deref().unwrap_or_default();
         Self {
             service: ours(&caches.services, &main, uid),
+            ingress: ours(&caches.ingresses, &main, uid),
+            budget: ours(&caches.budgets, &main, uid),
             account: ours(&caches.service_accounts, &key(account), uid),
             policy: ours(&caches.network_policies, &main, uid),
             jobs_policy: ours(&caches.network_policies, &key(&names.jobs()), uid),

@@ -1,6 +1,7 @@
 //! The last step: the status is written if it changed, changes are announced, figures are kept.
 
 use super::apply::{Applied, Cure, Part};
+use super::exposure::Exposure;
 use super::found::{Found, Learned, Look};
 use super::gates::Plan;
 use super::keys::Keys;
@@ -34,6 +35,8 @@ const AGAIN: Duration = Duration::from_secs(30);
 pub struct Done {
     /// What was decided.
     pub plan: Option<Plan>,
+    /// Which ways from outside are open.
+    pub exposure: Exposure,
     /// What was written.
     pub applied: Applied,
     /// The generated keys.
@@ -50,6 +53,13 @@ impl Outside {
                 Look::There(()) => Some(true),
                 Look::Missing => Some(false),
                 Look::Skipped | Look::Forbidden => None,
+            },
+            ingress_class: match found.ingress_class {
+                Look::There(()) => Some(true),
+                Look::Missing => Some(false),
+                // One that may not be looked at counts as there.
+                Look::Forbidden => Some(true),
+                Look::Skipped => None,
             },
             claim: match &found.claim {
                 Look::There(phase) => Some(phase.clone()),
@@ -77,6 +87,7 @@ impl Controller {
             instance: pass.instance,
             verdict,
             plan: done.plan.as_ref(),
+            exposure: Some(&done.exposure),
             applied: &done.applied,
             observed: &observed,
             keys: &done.keys,
@@ -91,7 +102,7 @@ impl Controller {
         let elapsed = elapsed(remembered, &parts);
         let missing_for = parts
             .iter()
-            .find(|p| p.fact.kind == "ReferencesResolved" && p.fact.truth == Truth::False)
+            .find(|p| names_what_is_missing(p))
             .and_then(|p| elapsed.get(&(p.fact.kind, p.fact.reason.clone())).copied());
         let (status, stalls_in) = status::status(&scene, parts, &elapsed);
         self.announce_parts(pass, done);
@@ -148,6 +159,7 @@ impl Controller {
             instance: pass.instance,
             verdict: &verdict,
             plan: None,
+            exposure: None,
             applied: &Applied::default(),
             observed: &observed,
             keys: &Keys::default(),
@@ -176,6 +188,7 @@ impl Controller {
             instance: pass.instance,
             verdict: &verdict,
             plan: None,
+            exposure: None,
             applied: &Applied::default(),
             observed: &observed,
             keys: &Keys::default(),
@@ -264,6 +277,8 @@ impl Controller {
             managed.is_some_and(|m| match part {
                 Part::Account => m.service_account.is_some(),
                 Part::Service => m.service.is_some(),
+                Part::Ingress => m.ingress.is_some(),
+                Part::Budget => m.pod_disruption_budget.is_some(),
                 Part::Workload => m.stateful_set.is_some(),
                 Part::Policy | Part::JobsPolicy => m.network_policy.is_some(),
                 Part::Claim => m.persistent_volume_claim.is_some(),
@@ -331,6 +346,13 @@ fn hold_back(
         return None;
     }
     Some(left)
+}
+
+/// It waits for an object of the user that nobody watches.
+fn names_what_is_missing(part: &status::Part) -> bool {
+    let fact = &part.fact;
+    let missing = fact.kind == "ReferencesResolved" || fact.reason == "IngressClassNotFound";
+    missing && fact.truth == Truth::False
 }
 
 /// How long each part has been as it is.

@@ -4,6 +4,7 @@
 mod events;
 mod facts;
 mod migration;
+mod objects;
 mod parts;
 mod phase;
 mod server;
@@ -15,6 +16,7 @@ pub use parts::{Class, Part};
 
 use super::apply::Applied;
 use super::build::stateful_set::TEMPLATE_REVISION;
+use super::exposure::Exposure;
 use super::gates::Plan;
 use super::keys::Keys;
 use super::observed::Observed;
@@ -37,6 +39,8 @@ pub struct Scene<'a> {
     pub verdict: &'a Verdict<'a>,
     /// What was decided; `None`: the spec was not applied.
     pub plan: Option<&'a Plan>,
+    /// Which ways from outside are open; `None`: nobody decided.
+    pub exposure: Option<&'a Exposure>,
     /// What was written.
     pub applied: &'a Applied,
     /// The caches after that.
@@ -69,6 +73,8 @@ pub struct Failing {
 pub struct Outside {
     /// The account exists.
     pub account: Option<bool>,
+    /// The IngressClass exists.
+    pub ingress_class: Option<bool>,
     /// The claim: its phase, empty if it does not exist.
     pub claim: Option<String>,
 }

@@ -3,6 +3,7 @@
 
 pub mod database;
 pub mod deployment;
+pub mod disruption;
 pub mod environment;
 pub mod findings;
 pub mod forms;
@@ -14,6 +15,7 @@ pub mod not_implemented;
 pub mod pod;
 pub mod probes;
 pub mod references;
+pub mod routes;
 pub mod storage;
 pub mod unsupported;
 
@@ -46,6 +48,10 @@ pub struct Validated<'a> {
     pub environment: environment::Environment<'a>,
     /// The Service, and who may talk to whom.
     pub network: network::Network<'a>,
+    /// The ways from outside to the server.
+    pub routes: routes::Routes<'a>,
+    /// How many server pods may be taken away at once; `None`: nobody counts.
+    pub budget: Option<disruption::Budget>,
     /// How the kubelet asks.
     pub probes: probes::Probes,
     /// Parts of the pod.
@@ -172,7 +178,8 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
     let dead = unsupported::report(spec, &mut out);
     words(spec, &mut out);
     let policy = out.word("deletionPolicy", spec.deletion_policy.as_ref());
-    let access = deployment::access(spec, &id, &mut out);
+    let routes = routes::routes(spec, &mut out);
+    let access = deployment::access(spec, &id, &routes, &mut out);
     let first_start = input
         .instance
         .status
@@ -181,6 +188,7 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
     let restoring = crate::crd::text(spec.restore_from.as_ref()).is_some();
     let hold = (restoring && first_start).then_some(RESTORE);
     replicas(spec, &database, &mut out);
+    let budget = disruption::budget(spec, fewest(spec, &database), &mut out);
     let validated = Validated {
         image: image::image(spec.image.as_deref(), &mut out),
         access,
@@ -190,6 +198,8 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         bucket: storage::bucket(spec, learned, &mut out),
         environment: environment::environment(spec, learned, dead, &mut out),
         network: network::network(spec, &mut out),
+        budget,
+        routes,
         probes: probes::probes(spec.probes.as_deref(), &mut out),
         pod: pod::pod(spec, &mut out),
         account: account(spec, &id),
@@ -240,6 +250,19 @@ fn replicas(spec: &InstanceSpec, database: &database::Database<'_>, out: &mut Fi
             "held at 1, database.mode is embedded",
         );
     }
+}
+
+/// The fewest replicas that there may be.
+fn fewest(spec: &InstanceSpec, database: &database::Database<'_>) -> i32 {
+    let Some(section) = spec.availability.as_ref().filter(|_| database.has_child()) else {
+        return 1;
+    };
+    let scaling = section.auto_scaling.as_ref();
+    let asked = match scaling.filter(|s| s.enabled == Some(true)) {
+        Some(scaling) => scaling.min_replicas,
+        None => section.replicas,
+    };
+    asked.unwrap_or(1).max(1)
 }
 
 fn account<'a>(spec: &'a InstanceSpec, id: &Identity<'a>) -> Account<'a> {

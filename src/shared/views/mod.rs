@@ -295,6 +295,15 @@ pub struct Service {
 }
 impl Projection for Service {}
 
+/// An Ingress.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Ingress {
+    /// Addresses that were published for it.
+    pub status: ServiceStatus,
+}
+impl Projection for Ingress {}
+
 /// The part of a Service's spec that is read back.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -32,7 +32,7 @@ pub fn server(v: &Validated<'_>, s: &Setting<'_>) -> Option<NetworkPolicy> {
     if !policy.from.is_empty() {
         ingress.push(from(blocks(&policy.from), listen()));
     }
-    if v.network.is_published() {
+    if s.is_published(v) {
         ingress.push(NetworkPolicyIngressRule {
             from: None,
             ports: listen(),

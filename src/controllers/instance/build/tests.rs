@@ -19,6 +19,7 @@ pub struct Given {
     hash: Option<&'static str>,
     pod_management: Option<&'static str>,
     agent_in_use: Option<&'static str>,
+    exposure: Exposure,
 }
 
 /// An Instance "clip" in namespace "prod" with this spec.
@@ -40,6 +41,10 @@ pub fn given(spec: &str) -> Given {
         hash: Some("hash-of-all"),
         pod_management: None,
         agent_in_use: None,
+        exposure: Exposure {
+            ingress: Some(Way::Open),
+            http_route: Some(Way::Open),
+        },
     }
 }
 
@@ -65,6 +70,7 @@ impl Given {
                 replicas: self.replicas,
                 config_hash: self.hash,
             },
+            exposure: &self.exposure,
             migrate: Some("clip-migrate-0123456789"),
             pod_management: self.pod_management,
         };
@@ -114,3 +120,4 @@ mod environment;
 mod objects;
 mod pods;
 mod policies;
+mod routes;

@@ -63,6 +63,8 @@ pub fn announcements(before: Option<&InstanceStatus>, after: &InstanceStatus) ->
     references(&mut list);
     migration(&mut list);
     faults(&mut list);
+    removals(&mut list);
+    drains(&mut list);
     list.out
 }
 
@@ -185,6 +187,43 @@ fn migration(list: &mut List<'_>) {
                 message.unwrap_or_default(),
             );
         }
+    }
+}
+
+/// Objects that went because their feature was switched off.
+fn removals(list: &mut List<'_>) {
+    const OPTIONAL: &[&str] = &["NetworkPolicyReady", "IngressReady", "PDBReady"];
+    if list
+        .after
+        .phase
+        .as_ref()
+        .is_some_and(|p| *p == Phase::Terminating)
+    {
+        return;
+    }
+    for kind in OPTIONAL {
+        if list.was(kind).is_some() && list.is(kind).is_none() {
+            let what = kind.trim_end_matches("Ready");
+            list.say(
+                Severity::Normal,
+                &format!("{what}Removed"),
+                "switched off in the spec",
+            );
+        }
+    }
+}
+
+/// A budget that keeps every node with a server pod from being drained.
+fn drains(list: &mut List<'_>) {
+    let blocks = |c: &&Condition| c.message.ends_with("blocks every node drain");
+    let Some(now) = list.is("PDBReady").filter(blocks) else {
+        return;
+    };
+    if list
+        .was("PDBReady")
+        .is_none_or(|was| was.message != now.message)
+    {
+        list.say(Severity::Warning, "PDBMayBlockDrains", now.message.clone());
     }
 }
 

@@ -79,6 +79,8 @@ pub fn managed(scene: &Scene<'_>) -> ManagedResources {
         stateful_set: name(o.workload.as_ref()),
         service: name(o.service.as_ref()),
         persistent_volume_claim: name(o.claim.as_ref()),
+        ingress: name(o.ingress.as_ref()),
+        pod_disruption_budget: name(o.budget.as_ref()),
         service_account: name(o.account.as_ref()),
         network_policy: name(o.policy.as_ref()),
         database_stateful_set: o.database_workload.then(|| names.database()),

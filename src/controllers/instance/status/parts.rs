@@ -1,6 +1,6 @@
 //! One condition per part, in the order in which things come about. Pure.
 
-use super::{Scene, migration, server, storage};
+use super::{Scene, migration, objects, server, storage};
 use crate::controllers::instance::apply::{Cure, Part as Object};
 use crate::controllers::instance::validate::findings::Class as Kind;
 use crate::shared::conditions::{Fact, Truth, find, list};
@@ -89,6 +89,8 @@ pub fn all(scene: &Scene<'_>) -> Vec<Part> {
     parts.push(service(scene));
     parts.push(account(scene));
     parts.extend(policy(scene));
+    parts.extend(objects::ingress(scene));
+    parts.extend(objects::budget(scene));
     parts.push(profile(scene));
     parts
 }
@@ -143,13 +145,18 @@ fn config(scene: &Scene<'_>) -> Part {
     if let Some(problem) = refused {
         findings.add(Kind::InvalidSpec, "", problem.message.clone());
     }
+    let taken = objects::taken_hosts(scene);
+    let conflict = !taken.is_empty();
+    for (path, why) in taken {
+        findings.add(Kind::Conflict, path, why);
+    }
     let fact = findings.condition();
     let hold = scene
         .verdict
         .validated
         .as_ref()
         .is_some_and(|v| v.hold.is_some());
-    if findings.blocking() || hold {
+    if findings.blocking() || conflict || hold {
         return Part {
             fact,
             class: Class::Required,

@@ -22,6 +22,7 @@ pub struct World {
     before: Option<InstanceStatus>,
     deleting: bool,
     observed: Observed,
+    exposure: Option<Exposure>,
     applied: Applied,
     keys: Keys,
     broken: Option<Vec<Broken>>,
@@ -98,6 +99,7 @@ impl World {
                 .collect(),
                 ..Observed::default()
             },
+            exposure: None,
             applied: Applied {
                 tried: true,
                 ..Applied::default()
@@ -158,10 +160,13 @@ impl World {
             .validated
             .as_ref()
             .map(|v| gates::plan(v, &self.observed, self.before.as_ref(), broken));
+        let open = verdict.validated.as_ref().map(Exposure::open);
+        let exposure = self.exposure.clone().or(open).unwrap_or_default();
         with(&Scene {
             instance: &instance,
             verdict: &verdict,
             plan: plan.as_ref(),
+            exposure: Some(&exposure),
             applied: &self.applied,
             observed: &self.observed,
             keys: &self.keys,
@@ -202,4 +207,5 @@ fn phase_of(status: &InstanceStatus) -> &str {
 
 mod announced;
 mod conditions;
+mod objects;
 mod phases;

@@ -3,6 +3,7 @@
 use super::findings::{Class, Findings};
 use super::forms;
 use super::names::Identity;
+use super::routes::Routes;
 use crate::crd::instance::{
     DatabaseMode, Deployment as Spec, DeploymentExposure, DeploymentMode, InstanceSpec,
 };
@@ -23,7 +24,12 @@ pub struct Access<'a> {
 }
 
 /// Reads the section.
-pub fn access<'a>(spec: &'a InstanceSpec, id: &Identity<'_>, out: &mut Findings) -> Access<'a> {
+pub fn access<'a>(
+    spec: &'a InstanceSpec,
+    id: &Identity<'_>,
+    routes: &Routes<'_>,
+    out: &mut Findings,
+) -> Access<'a> {
     let section: Option<&Spec> = spec.deployment.as_deref();
     let mode = out.word("deployment.mode", section.and_then(|s| s.mode.as_ref()));
     let exposure = out.word(
@@ -72,6 +78,9 @@ pub fn access<'a>(spec: &'a InstanceSpec, id: &Identity<'_>, out: &mut Findings)
         );
     }
     let mut hostnames = Hosts::of(id);
+    for host in routes.hosts().filter(|h| !h.contains('*')) {
+        hostnames.add(host);
+    }
     if let Some(url) = public_url {
         match forms::http_url(url) {
             Err(text) => out.invalid(
@@ -153,7 +162,8 @@ mod tests {
         let spec: InstanceSpec = serde_saphyr::from_str(yaml).unwrap();
         let mut out = Findings::default();
         let id = Identity::new("clip", "prod", "uid-1", "example.local");
-        let access = access(&spec, &id, &mut out);
+        let routes = super::super::routes::routes(&spec, &mut Findings::default());
+        let access = access(&spec, &id, &routes, &mut out);
         let said = out
             .iter()
             .map(|f| format!("{} {}: {}", f.class.reason(), f.path, f.text))
@@ -180,6 +190,24 @@ mod tests {
             ]
         );
         assert!(said.is_empty(), "{said:?}");
+    }
+
+    #[test]
+    fn hosts_of_routes_come_before_the_public_one_and_wildcards_are_left_out() {
+        let (hosts, _) = read(
+            "{deployment: {publicURL: 'https://c.example.com', allowedHostnames: [d.example.com]}, networking: {\
+             ingress: {enabled: true, hosts: [a.example.com, '*.example.com']}, \
+             httpRoute: {enabled: true, parentRefs: [{name: g}], hostnames: [b.example.com, a.example.com]}}}",
+        );
+        assert_eq!(
+            hosts[6..],
+            [
+                "a.example.com",
+                "b.example.com",
+                "c.example.com",
+                "d.example.com"
+            ]
+        );
     }
 
     #[test]

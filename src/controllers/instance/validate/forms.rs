@@ -35,6 +35,15 @@ pub fn is_host(text: &str) -> bool {
         })
 }
 
+/// A host name that a route may have: a DNS name in lower case, or `*.` and one.
+pub fn is_route_host(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    is_host(name)
+        && !name.contains('_')
+        && name.parse::<IpAddr>().is_err()
+        && !name.chars().any(|c| c.is_ascii_uppercase())
+}
+
 /// A network, with host bits cleared; or what is wrong with the text.
 ///
 /// # Errors

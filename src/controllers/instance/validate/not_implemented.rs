@@ -52,7 +52,8 @@ pub fn has_admin(spec: &InstanceSpec) -> bool {
     user || platform
 }
 
-fn bootstrap_is_off(spec: &InstanceSpec) -> bool {
+/// Nobody is to be made the first admin, whatever else the spec says.
+pub fn bootstrap_is_off(spec: &InstanceSpec) -> bool {
     let mode = |s: &InstanceSpec| s.auth.as_ref()?.bootstrap.as_ref()?.mode.clone();
     mode(spec).is_some_and(|m| m == BootstrapMode::Disabled)
 }
@@ -80,7 +81,6 @@ missing! {
     "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
     "connections": |s| given!(s, connections);
     "plugins": |s| Some(!s.plugins.is_empty());
-    "networking.ingress": |s| on!(s, networking.ingress.enabled);
     "networking.httpRoute": |s| on!(s, networking.http_route.enabled);
     "networking.exposurePolicy": |s| policy_needs_admin(s);
     "observability.metrics": |s| on!(s, observability.metrics.enabled);
@@ -88,7 +88,6 @@ missing! {
     "observability.metrics.prometheusRule": |s| on!(s, observability.metrics.prometheus_rule.enabled);
     "observability.metrics.grafanaDashboard": |s| on!(s, observability.metrics.grafana_dashboard.enabled);
     "availability.replicas": |s| Some(many(s));
-    "availability.podDisruptionBudget": |s| on!(s, availability.pod_disruption_budget.enabled);
     "availability.autoScaling": |s| on!(s, availability.auto_scaling.enabled);
     "deletionPolicy": |s| Some(*s.deletion_policy.as_ref()? == DeletionPolicy::Delete && wants_final_backup(s));
     "workload": |s| {

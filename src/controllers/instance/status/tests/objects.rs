@@ -1,0 +1,138 @@
+//! The conditions of objects that an Instance may ask for: there while they are asked for, and gone with them.
+
+use super::*;
+use crate::controllers::instance::exposure::Way;
+
+const INGRESS: &str =
+    "{networking: {ingress: {enabled: true, ingressClassName: nginx, hosts: [a.example.com]}}}";
+
+fn with_ingress() -> World {
+    let mut world = World::settled();
+    world.spec = INGRESS.into();
+    world.observed.ingress = seen(json!({"metadata": meta("clip", OWNER)}));
+    world.outside.ingress_class = Some(true);
+    world
+}
+
+fn reasons(before: &InstanceStatus, after: &InstanceStatus) -> Vec<String> {
+    let all = announcements(Some(before), after);
+    all.into_iter().map(|e| e.reason).collect()
+}
+
+#[test]
+fn an_ingress_tells_its_hosts_and_the_address_that_was_published() {
+    let mut world = with_ingress();
+    let status = world.status();
+    assert_eq!(says(&status, "IngressReady"), "True/IngressProvisioned");
+    let expected = "hosts: a.example.com; address: none published yet";
+    assert_eq!(message(&status, "IngressReady"), expected);
+    world.observed.ingress = seen(json!({"metadata": meta("clip", OWNER),
+        "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}}}));
+    let expected = "hosts: a.example.com; address: 10.0.0.9";
+    assert_eq!(message(&world.status(), "IngressReady"), expected);
+    assert_eq!(
+        world.status().managed_resources.unwrap().ingress.as_deref(),
+        Some("clip")
+    );
+}
+
+#[test]
+fn an_ingress_that_is_switched_off_takes_its_condition_with_it() {
+    let mut world = with_ingress();
+    let on = world.status();
+    world.spec = "{}".into();
+    world.observed.ingress = None;
+    let off = world.status();
+    assert_eq!(says(&off, "IngressReady"), "-");
+    assert_eq!(off.managed_resources.as_ref().unwrap().ingress, None);
+    assert!(reasons(&on, &off).contains(&"IngressRemoved".to_owned()));
+    world.deleting = true;
+    assert!(!reasons(&on, &world.status()).contains(&"IngressRemoved".to_owned()));
+}
+
+#[test]
+fn a_spec_that_cannot_be_applied_leaves_what_is_there_as_it_is() {
+    let mut world = with_ingress();
+    world.spec = INGRESS.replace("a.example.com", "'http://x'");
+    let status = world.status();
+    assert_eq!(says(&status, "ConfigAccepted"), "False/InvalidSpec");
+    assert_eq!(says(&status, "IngressReady"), "True/IngressProvisioned");
+}
+
+#[test]
+fn a_host_of_another_instance_asks_for_a_person_and_the_rest_is_applied() {
+    let mut world = with_ingress();
+    let why = "host a.example.com belongs to Instance \"old\" in prod";
+    world.observed.ingress = None;
+    world.exposure = Some(Exposure {
+        ingress: Some(Way::Conflict(why.into())),
+        http_route: None,
+    });
+    let status = world.status();
+    assert_eq!(says(&status, "IngressReady"), "False/HostConflict");
+    assert_eq!(says(&status, "ConfigAccepted"), "False/Conflict");
+    assert!(message(&status, "ConfigAccepted").contains(why));
+    assert_eq!(says(&status, "StatefulSetReady"), "True/StatefulSetReady");
+    assert_eq!(says(&status, "Stalled"), "True/Conflict");
+}
+
+#[test]
+fn a_route_that_waits_for_the_first_admin_says_so() {
+    let mut world = with_ingress();
+    world.observed.ingress = None;
+    world.exposure = Some(Exposure {
+        ingress: Some(Way::Bootstrap),
+        http_route: None,
+    });
+    let status = world.status();
+    assert_eq!(says(&status, "IngressReady"), "False/WaitingForBootstrap");
+    assert_eq!(says(&status, "Stalled"), "-");
+}
+
+#[test]
+fn a_class_that_was_not_found_is_remembered_while_nobody_looks() {
+    let mut world = with_ingress();
+    world.outside.ingress_class = Some(false);
+    let missing = world.status();
+    assert_eq!(says(&missing, "IngressReady"), "False/IngressClassNotFound");
+    assert!(message(&missing, "IngressReady").contains("\"nginx\" not found"));
+    world.before = Some(missing);
+    world.outside.ingress_class = None;
+    assert_eq!(
+        says(&world.status(), "IngressReady"),
+        "False/IngressClassNotFound"
+    );
+    world.outside.ingress_class = Some(true);
+    assert_eq!(
+        says(&world.status(), "IngressReady"),
+        "True/IngressProvisioned"
+    );
+}
+
+#[test]
+fn a_budget_that_blocks_every_drain_is_told_once() {
+    let mut world = World::settled();
+    let without = world.before.clone().unwrap();
+    world.spec = "{availability: {podDisruptionBudget: {enabled: true, minAvailable: 1}}}".into();
+    world.observed.budget = seen(json!({"metadata": meta("clip", OWNER)}));
+    let with = world.status();
+    assert_eq!(says(&with, "PDBReady"), "True/PDBProvisioned");
+    let expected = "PDB \"clip\": minAvailable 1 of 1 pod blocks every node drain";
+    assert_eq!(message(&with, "PDBReady"), expected);
+    assert!(reasons(&without, &with).contains(&"PDBMayBlockDrains".to_owned()));
+    assert!(!reasons(&with, &with).contains(&"PDBMayBlockDrains".to_owned()));
+    assert!(reasons(&with, &without).contains(&"PDBRemoved".to_owned()));
+}
+
+#[test]
+fn a_name_that_is_taken_is_said_of_the_object_that_lacks_it() {
+    let mut world = World::settled();
+    world.spec = "{availability: {podDisruptionBudget: {enabled: true}}}".into();
+    let problem = Problem {
+        reason: "NotOurs".into(),
+        message: "PodDisruptionBudget \"clip\" exists and belongs to helm".into(),
+        cure: Cure::Person,
+    };
+    world.applied.problems.push((Object::Budget, problem));
+    assert_eq!(says(&world.status(), "PDBReady"), "False/NotOurs");
+}
