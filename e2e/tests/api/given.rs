@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -94,6 +94,31 @@ impl<'a> Given<'a> {
                     == object.metadata.generation
         })
         .await
+    }
+
+    /// Makes the operator look at a settled Instance, and demands that it writes nothing.
+    pub async fn is_at_rest(&self, name: &str) -> Result<()> {
+        // Details of the status lag half a second behind, and events come after it.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let mark = self.cluster.audit_mark()?;
+        for number in 0..3 {
+            let touch = json!({"metadata": {"labels": {"touched": number.to_string()}}});
+            self.instances()
+                .patch(name, &PatchParams::default(), &Patch::Merge(touch))
+                .await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let user = self.operator.username();
+        let writes: Vec<String> = self
+            .cluster
+            .audit_since(mark)?
+            .into_iter()
+            .filter(|e| e.username() == user && e.is_write() && e.object_ref.resource != "leases")
+            .filter(|e| e.object_ref.namespace == self.namespace.name)
+            .map(|e| format!("{} {} {}", e.verb, e.object_ref.resource, e.object_ref.name))
+            .collect();
+        ensure!(writes.is_empty(), "at rest it writes: {writes:?}");
+        Ok(())
     }
 
     /// Waits until the object exists.

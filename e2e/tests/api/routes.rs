@@ -48,6 +48,11 @@ async fn an_ingress_comes_changes_and_goes_with_its_switch() -> Result<()> {
     });
     assert!(hosts.is_some_and(|h| h.split(',').any(|h| h == "shop.example.com")));
 
+    given
+        .until("shop", "Ready", "True/AllResourcesReady")
+        .await?;
+    given.is_at_rest("shop").await?;
+
     // Drift is repaired.
     let bent = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
         "spec": {"rules": [{"host": "evil.example.com"}]}});
@@ -164,6 +169,10 @@ async fn a_budget_comes_and_goes_and_warns_if_it_blocks_drains() -> Result<()> {
         "PDB \"shop\": minAvailable 50% of 1 pod blocks every node drain"
     );
     given.event("shop", "PDBMayBlockDrains").await?;
+    given
+        .until("shop", "Ready", "True/AllResourcesReady")
+        .await?;
+    given.is_at_rest("shop").await?;
     let spec = budgets.get("shop").await?.data["spec"].clone();
     assert_eq!(spec["minAvailable"], "50%");
     assert_eq!(spec["unhealthyPodEvictionPolicy"], "AlwaysAllow");

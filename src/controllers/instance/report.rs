@@ -55,10 +55,9 @@ impl Outside {
                 Look::Skipped | Look::Forbidden => None,
             },
             ingress_class: match found.ingress_class {
-                Look::There(()) => Some(true),
-                Look::Missing => Some(false),
                 // One that may not be looked at counts as there.
-                Look::Forbidden => Some(true),
+                Look::There(()) | Look::Forbidden => Some(true),
+                Look::Missing => Some(false),
                 Look::Skipped => None,
             },
             claim: match &found.claim {

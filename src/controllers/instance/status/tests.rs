@@ -32,6 +32,7 @@ pub struct World {
     now: Time,
 }
 
+#[allow(clippy::unnecessary_wraps)] // the fields of `Observed` are such
 fn seen<V: View>(object: Value) -> Option<Arc<Seen<V>>> {
     Some(Arc::new(Seen::read(object, &[])))
 }

@@ -31,16 +31,14 @@ pub fn budget(spec: &InstanceSpec, lowest: i32, out: &mut Findings) -> Option<Bu
     }
     let mut read = |name: &str, value: Option<&IntOrString>| {
         let value = value.filter(|v| !matches!(v, IntOrString::String(s) if s.is_empty()))?;
-        match amount(value, lowest) {
-            Some(pods) => Some((value.clone(), pods)),
-            None => {
-                out.invalid(
-                    &format!("{PATH}.{name}"),
-                    "takes a number from 0 on or a percentage from 0% to 100%",
-                );
-                None
-            }
+        let pods = amount(value, lowest);
+        if pods.is_none() {
+            out.invalid(
+                &format!("{PATH}.{name}"),
+                "takes a number from 0 on or a percentage from 0% to 100%",
+            );
         }
+        Some((value.clone(), pods?))
     };
     let min = read("minAvailable", section.min_available.as_ref());
     let max = read("maxUnavailable", section.max_unavailable.as_ref());
