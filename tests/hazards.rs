@@ -68,6 +68,7 @@ impl Parts {
             gates: self.gates.clone(),
             metrics: self.metrics.clone(),
             list_silence: Duration::from_millis(500),
+            optional: None,
         };
         informer.announce();
         tokio::spawn(informer.run())

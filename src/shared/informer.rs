@@ -1,9 +1,10 @@
 //! One watch of one kind: fills a cache, has its own back-off, never ends and never hands an error on. A fault shows as a closed gate,
-//! a metric and a log line; other watches do not notice.
+//! a metric and a log line; other watches do not notice. A kind that is not served is asked for again when it may be.
 
 use super::cache::{Cache, View};
 use super::health::Gates;
 use super::metrics::Metrics;
+use super::serving::{Answer, Serving};
 use super::wish::Kind;
 use futures::StreamExt;
 use kube::api::ObjectMeta;
@@ -16,20 +17,22 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// A list that delivers nothing for this long is started anew. A running watch has kube's own limit ([`WATCH_SECONDS`] and 5 s).
 pub const LIST_SILENCE: Duration = Duration::from_secs(60);
 /// The API server ends each watch after this time; it is taken up where it ended.
 const WATCH_SECONDS: u32 = 240;
 
-/// An object as it came, with just the metadata that kube's watcher needs. Whatever the API server holds can be decoded.
+/// An object as it came, with just the metadata that kube's watcher needs. Whatever the API server holds can be decoded. With `BARE`, the
+/// API server sends no more than metadata.
 #[derive(Clone, Debug)]
-struct Incoming {
+struct Incoming<const BARE: bool> {
     meta: ObjectMeta,
     object: Value,
 }
 
-impl<'de> Deserialize<'de> for Incoming {
+impl<'de, const BARE: bool> Deserialize<'de> for Incoming<BARE> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let object = Value::deserialize(deserializer)?;
         let text = |key: &str| object["metadata"][key].as_str().map(ToOwned::to_owned);
@@ -43,7 +46,7 @@ impl<'de> Deserialize<'de> for Incoming {
     }
 }
 
-impl Resource for Incoming {
+impl<const BARE: bool> Resource for Incoming<BARE> {
     type DynamicType = Kind;
     type Scope = DynamicResourceScope;
     fn kind(dt: &Kind) -> Cow<'_, str> {
@@ -57,6 +60,9 @@ impl Resource for Incoming {
     }
     fn plural(dt: &Kind) -> Cow<'_, str> {
         dt.plural.clone()
+    }
+    fn metadata_api() -> bool {
+        BARE
     }
     fn meta(&self) -> &ObjectMeta {
         &self.meta
@@ -84,6 +90,19 @@ pub struct Informer<V> {
     pub metrics: Arc<Metrics>,
     /// How long a list may deliver nothing, [`LIST_SILENCE`].
     pub list_silence: Duration,
+    /// The kind may not be served: where that is told. It does not keep the process from being ready.
+    pub optional: Option<Arc<Serving>>,
+}
+
+/// Why a watch has to be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Something failed.
+    Fault,
+    /// The list has to be asked for in another way.
+    Paging,
+    /// The kind cannot be used.
+    Absent(Answer),
 }
 
 impl<V: View> Informer<V> {
@@ -97,7 +116,9 @@ impl<V: View> Informer<V> {
 
     /// Closes the gate, so that the process is not ready before the first list. Call before [`Informer::run`] is spawned.
     pub fn announce(&self) {
-        self.gates.close(&self.gate(), "no complete list yet");
+        if self.optional.is_none() {
+            self.gates.close(&self.gate(), "no complete list yet");
+        }
         self.metrics
             .informer_synced
             .with_label_values(&[&*self.kind.kind])
@@ -106,7 +127,18 @@ impl<V: View> Informer<V> {
 
     /// Watches until it is dropped.
     pub async fn run(self) {
+        self.watch::<false>().await;
+    }
+
+    /// Watches metadata until it is dropped.
+    pub async fn run_bare(self) {
+        self.watch::<true>().await;
+    }
+
+    async fn watch<const BARE: bool>(self) {
         let mut streaming = true;
+        let mut heard = self.optional.as_ref().and_then(|o| o.listen());
+        let mut tries = 0;
         loop {
             let config = watcher::Config {
                 label_selector: (!self.selector.is_empty()).then(|| self.selector.to_owned()),
@@ -118,27 +150,44 @@ impl<V: View> Informer<V> {
             } else {
                 config.page_size(500)
             };
-            let api: Api<Incoming> = if self.scope.is_empty() {
+            let api: Api<Incoming<BARE>> = if self.scope.is_empty() {
                 Api::all_with(self.client.clone(), &self.kind)
             } else {
                 Api::namespaced_with(self.client.clone(), &self.scope, &self.kind)
             };
             let events = watcher::watcher(api, config).default_backoff();
-            if self.follow(events, &mut streaming).await {
-                self.metrics
-                    .informer_restarts
-                    .with_label_values(&[&*self.kind.kind])
-                    .inc();
+            let (ended, news) = tokio::select! {
+                ended = self.follow(events, &mut streaming) => (ended, false),
+                // The definition came or went: what the watch says is not to be relied upon.
+                () = news(self.optional.as_deref(), heard.as_mut()) => (Ended::Fault, true),
+            };
+            match (ended, &self.optional) {
+                (Ended::Absent(answer), Some(optional)) => {
+                    // What was there is gone with its kind.
+                    self.cache.list_begins(&self.scope);
+                    self.cache.list_ends(&self.scope);
+                    optional.answered(&self.scope, answer);
+                    let news = optional.wait(heard.as_mut(), tries).await;
+                    tries = if news { 0 } else { tries.saturating_add(1) };
+                }
+                (Ended::Fault, _) if !news => {
+                    tries = 0;
+                    self.metrics
+                        .informer_restarts
+                        .with_label_values(&[&*self.kind.kind])
+                        .inc();
+                }
+                _ => tries = 0,
             }
         }
     }
 
-    /// Handles events until the watch has to be made anew. True if that is because of a fault.
-    async fn follow(
+    /// Handles events until the watch has to be made anew.
+    async fn follow<const BARE: bool>(
         &self,
-        events: impl futures::Stream<Item = watcher::Result<Event<Incoming>>>,
+        events: impl futures::Stream<Item = watcher::Result<Event<Incoming<BARE>>>>,
         streaming: &mut bool,
-    ) -> bool {
+    ) -> Ended {
         let mut events = std::pin::pin!(events);
         let mut listing = true;
         let kind = &*self.kind.kind;
@@ -146,20 +195,25 @@ impl<V: View> Informer<V> {
             let event = if listing {
                 let Ok(event) = tokio::time::timeout(self.list_silence, events.next()).await else {
                     self.fault("the API server accepts the list and does not answer");
-                    return true;
+                    return Ended::Fault;
                 };
                 event
             } else {
                 events.next().await
             };
             match event {
-                None => return true,
+                None => return Ended::Fault,
                 Some(Err(error)) => {
+                    if self.optional.is_some()
+                        && let Some(answer) = refusal(&error)
+                    {
+                        return Ended::Absent(answer);
+                    }
                     self.fault(&error.to_string());
                     if *streaming && !self.cache.synced() && refuses_streaming(&error) {
                         tracing::info!(kind, "streaming lists are not served; paging instead");
                         *streaming = false;
-                        return false;
+                        return Ended::Paging;
                     }
                 }
                 Some(Ok(event)) => {
@@ -181,6 +235,9 @@ impl<V: View> Informer<V> {
                         Event::InitDone => {
                             listing = false;
                             self.cache.list_ends(&self.scope);
+                            if let Some(optional) = &self.optional {
+                                optional.answered(&self.scope, Answer::Served);
+                            }
                             if self.cache.synced() {
                                 self.metrics
                                     .informer_synced
@@ -189,7 +246,7 @@ impl<V: View> Informer<V> {
                             }
                         }
                     }
-                    if !listing {
+                    if !listing && self.optional.is_none() {
                         self.gates.open(&self.gate());
                     }
                     self.metrics
@@ -208,9 +265,32 @@ impl<V: View> Informer<V> {
             .informer_restarts
             .with_label_values(&[&*self.kind.kind])
             .inc();
-        if !self.cache.synced() {
+        if !self.cache.synced() && self.optional.is_none() {
             self.gates.close(&self.gate(), why);
         }
+    }
+}
+
+/// The API server says that the kind is not there, or not for us.
+fn refusal(error: &watcher::Error) -> Option<Answer> {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    | watcher::Error::WatchError(status)) = error
+    else {
+        return None;
+    };
+    match status.code {
+        404 => Some(Answer::Missing),
+        403 => Some(Answer::Forbidden),
+        _ => None,
+    }
+}
+
+/// The definition of an optional kind came or went.
+async fn news(optional: Option<&Serving>, heard: Option<&mut watch::Receiver<u64>>) {
+    match optional {
+        Some(optional) => optional.news(heard).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Metrics {
     pub informer_restarts: IntCounterVec,
     /// `paperclip_informer_last_event_timestamp_seconds{kind}`.
     pub informer_last_event: GaugeVec,
+    /// `paperclip_crd_missing{crd}`.
+    pub crd_missing: IntGaugeVec,
     /// `paperclip_events_dropped_total`.
     pub events_dropped: IntCounterVec,
     /// `paperclip_reconcile_total{instance,namespace,result}`.
@@ -213,6 +215,11 @@ impl Metrics {
                 &["kind"],
             )?,
             informer_last_event,
+            crd_missing: gauges(
+                "paperclip_crd_missing",
+                "1 while an optional kind cannot be used",
+                &["crd"],
+            )?,
             events_dropped: counters(
                 "paperclip_events_dropped_total",
                 "Events that were not written",

@@ -18,6 +18,7 @@ pub mod names;
 pub mod options;
 pub mod quantity;
 pub mod random;
+pub mod serving;
 pub mod supervise;
 pub mod telemetry;
 pub mod triggers;

@@ -3,9 +3,10 @@
 
 use super::cache::Key;
 use super::fingerprint;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// A kind as the API server addresses it.
@@ -24,6 +25,27 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// A namespaced kind that we have no type for.
+    pub const fn named(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+    ) -> Self {
+        Self {
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            kind: Cow::Borrowed(kind),
+            plural: Cow::Borrowed(plural),
+            namespaced: true,
+        }
+    }
+
+    /// Name of its CustomResourceDefinition.
+    pub fn definition(&self) -> String {
+        format!("{}.{}", self.plural, self.group)
+    }
+
     /// The kind of a Rust type.
     pub fn of<K>() -> Self
     where
@@ -110,6 +132,31 @@ pub struct Malformed {
 }
 
 impl Wish {
+    /// Of an object of a kind that we have no type for.
+    ///
+    /// # Errors
+    /// If it has no name or cannot be serialised.
+    pub fn of_kind(kind: &Kind, metadata: &ObjectMeta, spec: Value) -> Result<Self, Malformed> {
+        let malformed = |message: String| Malformed {
+            kind: kind.kind.to_string(),
+            message,
+        };
+        let name = metadata
+            .name
+            .clone()
+            .ok_or_else(|| malformed("no name".into()))?;
+        let namespace = metadata.namespace.clone().unwrap_or_default();
+        let mut body = json!({"apiVersion": kind.api_version(), "kind": kind.kind, "spec": spec});
+        body["metadata"] = serde_json::to_value(metadata).map_err(|e| malformed(e.to_string()))?;
+        prune_nulls(&mut body);
+        Ok(Self {
+            key: Key::new(&namespace, &name),
+            hash: fingerprint::hash(&fingerprint::wished(body.clone())),
+            kind: kind.clone(),
+            body,
+        })
+    }
+
     /// Of a complete, typed object.
     ///
     /// # Errors
