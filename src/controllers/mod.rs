@@ -9,11 +9,13 @@ use crate::shared::backoff::Failures;
 use crate::shared::cache::{Cache, View};
 use crate::shared::context::{Context, wakes_itself, wakes_labelled, wakes_owner};
 use crate::shared::controller::{Reconcile, Roll, Runner};
+use crate::shared::foreign::{HTTP_ROUTE, HttpRoute};
 use crate::shared::guarded::Guarded;
 use crate::shared::health::Gates;
 use crate::shared::informer::{Informer, LIST_SILENCE};
 use crate::shared::metrics::Metrics;
 use crate::shared::names::manager;
+use crate::shared::serving::{Definitions, Optional, Serving};
 use crate::shared::supervise::Tasks;
 use crate::shared::triggers::Triggers;
 use crate::shared::views::{Bare, Claim, Ingress, Job, Pod, Service, Workload};
@@ -53,6 +55,8 @@ pub struct Caches {
     pub ingresses: Arc<Cache<Ingress>>,
     /// PodDisruptionBudgets of ours.
     pub budgets: Arc<Cache<Bare>>,
+    /// HTTPRoutes of ours.
+    pub http_routes: Optional<HttpRoute>,
     /// NetworkPolicies of ours.
     pub network_policies: Arc<Cache<Bare>>,
     /// PersistentVolumeClaims of ours.
@@ -67,6 +71,8 @@ pub struct Caches {
 pub struct World {
     /// What is known.
     pub caches: Arc<Caches>,
+    /// Those of the cluster, unless we are for some namespaces only.
+    definitions: Option<Arc<Definitions>>,
     hosts: Arc<instance::Hosts>,
     instance: (Roll, Arc<Triggers>),
     database: (Roll, Arc<Triggers>),
@@ -102,13 +108,19 @@ impl World {
             .on_itself(database.0.follow())
             .on_itself(wakes_itself(wake_database.clone()))
             .on_owner(wakes_owner("Instance", wake_instance.clone()));
+        let instances = Arc::new(instances);
+        // Definitions belong to no namespace.
+        let definitions = (scopes == [String::new()]).then(|| Arc::new(Definitions::new(metrics)));
         let child = Children {
             scopes: scopes.to_vec(),
+            metrics: metrics.clone(),
+            definitions: definitions.clone(),
+            instances: instances.clone(),
             instance: wake_instance.clone(),
             database: wake_database.clone(),
         };
         let caches = Arc::new(Caches {
-            instances: Arc::new(instances),
+            instances,
             databases: Arc::new(databases),
             stateful_sets: child.cache(),
             deployments: child.cache(),
@@ -116,6 +128,7 @@ impl World {
             service_accounts: child.cache(),
             ingresses: child.cache(),
             budgets: child.cache(),
+            http_routes: child.optional(&HTTP_ROUTE),
             network_policies: child.cache(),
             claims: child.cache(),
             jobs: child.cache(),
@@ -127,6 +140,7 @@ impl World {
         });
         Self {
             caches,
+            definitions,
             hosts,
             instance,
             database,
@@ -178,6 +192,10 @@ impl World {
         );
         w.start::<batch::v1::Job, _>("informer Job", SELECTOR, &c.jobs);
         w.start::<core::v1::Pod, _>("informer Pod", SELECTOR, &c.pods);
+        w.start_optional("informer HTTPRoute", &HTTP_ROUTE, &c.http_routes);
+        if let Some(definitions) = &self.definitions {
+            w.start_definitions(definitions);
+        }
     }
 
     /// Waits for a first complete list of every kind.
@@ -266,6 +284,9 @@ async fn run<R: Reconcile>(
 /// Makes caches of child kinds, which wake whoever owns the object.
 struct Children {
     scopes: Vec<String>,
+    metrics: Arc<Metrics>,
+    definitions: Option<Arc<Definitions>>,
+    instances: Arc<Cache<Guarded<Instance>>>,
     instance: Arc<Triggers>,
     database: Arc<Triggers>,
 }
@@ -277,6 +298,28 @@ impl Children {
                 .on_owner(wakes_owner("Instance", self.instance.clone()))
                 .on_owner(wakes_owner("PaperclipDatabase", self.database.clone())),
         )
+    }
+}
+
+impl Children {
+    /// Of a kind that need not be there. Whether it is concerns every Instance that may want an object of it.
+    fn optional<V: View>(&self, kind: &Kind) -> Optional<V> {
+        let (instances, wake) = (self.instances.clone(), self.instance.clone());
+        let told = move || {
+            for instance in instances.all() {
+                wake.push(instance.key.clone());
+            }
+        };
+        Optional {
+            cache: self.cache(),
+            serving: Arc::new(Serving::new(
+                &kind.definition(),
+                self.definitions.clone(),
+                &self.scopes,
+                &self.metrics,
+                told,
+            )),
+        }
     }
 }
 
@@ -308,9 +351,54 @@ impl Watches<'_> {
                 gates: self.gates.clone(),
                 metrics: self.metrics.clone(),
                 list_silence: LIST_SILENCE,
+                optional: None,
             };
             informer.announce();
             self.tasks.spawn(name, informer.run());
         }
+    }
+
+    /// Of a kind that need not be there.
+    fn start_optional<V: View>(&mut self, name: &'static str, kind: &Kind, optional: &Optional<V>) {
+        for scope in self.scopes {
+            let informer = Informer {
+                client: self.client.clone(),
+                kind: kind.clone(),
+                scope: scope.clone(),
+                selector: SELECTOR,
+                cache: optional.cache.clone(),
+                gates: self.gates.clone(),
+                metrics: self.metrics.clone(),
+                list_silence: LIST_SILENCE,
+                optional: Some(optional.serving.clone()),
+            };
+            informer.announce();
+            self.tasks.spawn(name, informer.run());
+        }
+    }
+
+    fn start_definitions(&mut self, definitions: &Definitions) {
+        let informer = Informer {
+            client: self.client.clone(),
+            kind: Kind {
+                namespaced: false,
+                ..Kind::named(
+                    "apiextensions.k8s.io",
+                    "v1",
+                    "CustomResourceDefinition",
+                    "customresourcedefinitions",
+                )
+            },
+            scope: String::new(),
+            selector: "",
+            cache: definitions.cache.clone(),
+            gates: self.gates.clone(),
+            metrics: self.metrics.clone(),
+            list_silence: LIST_SILENCE,
+            optional: Some(definitions.serving.clone()),
+        };
+        informer.announce();
+        self.tasks
+            .spawn("informer CustomResourceDefinition", informer.run_bare());
     }
 }

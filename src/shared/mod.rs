@@ -10,6 +10,7 @@ pub mod controller;
 pub mod events;
 pub mod finalizer;
 pub mod fingerprint;
+pub mod foreign;
 pub mod guarded;
 pub mod health;
 pub mod informer;

@@ -52,6 +52,21 @@ impl Definitions {
     }
 }
 
+/// An optional kind: what is known of its objects, and whether it can be used.
+pub struct Optional<V> {
+    /// What is known; empty while the kind cannot be used.
+    pub cache: Arc<Cache<V>>,
+    /// Whether it can be used.
+    pub serving: Arc<Serving>,
+}
+
+impl<V> Optional<V> {
+    /// It can be used.
+    pub fn is_served(&self) -> bool {
+        self.serving.now() == Some(Answer::Served)
+    }
+}
+
 /// See the module. One for each such kind.
 pub struct Serving {
     definition: String,
@@ -139,7 +154,7 @@ impl Serving {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits until it is worth asking again, after `tries` that were in vain. True if there were news.

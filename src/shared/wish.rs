@@ -136,7 +136,7 @@ impl Wish {
     ///
     /// # Errors
     /// If it has no name or cannot be serialised.
-    pub fn of_kind(kind: &Kind, metadata: &ObjectMeta, spec: Value) -> Result<Self, Malformed> {
+    pub fn of_kind(kind: &Kind, metadata: &ObjectMeta, spec: &Value) -> Result<Self, Malformed> {
         let malformed = |message: String| Malformed {
             kind: kind.kind.to_string(),
             message,

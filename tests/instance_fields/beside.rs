@@ -178,8 +178,18 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     ),
     (
         "networking.httpRoute.",
-        "{networking: {httpRoute: {enabled: true}}}",
+        "{networking: {httpRoute: {enabled: true, parentRefs: [{name: g}]}}}",
         "",
+    ),
+    (
+        "networking.httpRoute.enabled",
+        "{networking: {httpRoute: {parentRefs: [{name: g}]}}}",
+        "true",
+    ),
+    (
+        "networking.httpRoute.hostnames[]",
+        "{networking: {httpRoute: {enabled: true, parentRefs: [{name: g}]}}}",
+        "b.example.com",
     ),
     ("networking.exposurePolicy", "{}", "AfterBootstrap"),
     ("networking.trustedProxies[]", "{}", "10.0.0.1"),

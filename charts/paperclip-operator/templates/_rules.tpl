@@ -39,6 +39,12 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
+{{- if .Values.rbac.features.gateway }}
+# The way to the server through a Gateway, if an Instance asks for one.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 # Schema migrations. `delete` is for Jobs whose turn is over.
 - apiGroups: [batch]
   resources: [jobs]
@@ -71,6 +77,10 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [networking.k8s.io]
   resources: [ingressclasses]
   verbs: [get]
+# Whether kinds that are no part of Kubernetes, such as HTTPRoute, come or go. Their names only.
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  verbs: [list, watch]
 {{- end -}}
 
 {{/* Rights in the operator's own namespace. */}}

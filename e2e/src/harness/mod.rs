@@ -5,6 +5,7 @@ mod audit;
 mod http;
 mod namespace;
 mod operator;
+mod published;
 mod rights;
 mod wait;
 
@@ -30,6 +31,7 @@ pub use audit::{AuditEvent, AuditMark};
 pub use http::{Answer, send};
 pub use namespace::Namespace;
 pub use operator::{Operator, OperatorOptions};
+pub use published::published;
 pub use wait::{until, wait_for};
 
 /// One running cluster.
@@ -171,6 +173,11 @@ impl Cluster {
             Some(manifests),
         )
         .await
+    }
+
+    /// Runs kubectl as administrator with something on its standard input; failure is an error.
+    pub async fn kubectl_with(&self, arguments: &[&str], input: &str) -> Result<String> {
+        self.kubectl_with_input(arguments, Some(input)).await
     }
 
     async fn kubectl_with_input(&self, arguments: &[&str], input: Option<&str>) -> Result<String> {

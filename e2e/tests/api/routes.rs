@@ -6,7 +6,7 @@ use anyhow::Result;
 use kube::Api;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use paperclip_e2e::cluster::Tier;
-use paperclip_e2e::harness::{Cluster, wait_for};
+use paperclip_e2e::harness::{Cluster, published, wait_for};
 use serde_json::{Value, json};
 
 use crate::given::{Given, SOON, condition, message};
@@ -150,6 +150,117 @@ async fn a_class_that_comes_later_heals_by_itself_and_routes_wait_for_an_admin()
         .until("closed", "IngressReady", "False/WaitingForBootstrap")
         .await?;
     assert!(ingresses(&given).get_opt("closed").await?.is_none());
+    Ok(())
+}
+
+fn http_routes(given: &Given<'_>) -> Api<DynamicObject> {
+    given.objects("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+}
+
+/// Plays the Gateway: accepts the route, or not.
+async fn answer(given: &Given<'_>, accepted: bool) -> Result<()> {
+    let generation = http_routes(given).get("shop").await?.metadata.generation;
+    let (status, reason) = if accepted {
+        ("True", "Accepted")
+    } else {
+        ("False", "NotAllowedByListeners")
+    };
+    let condition = |kind: &str, status: &str, reason: &str| {
+        json!({"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": generation,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    };
+    let parents = json!([{"parentRef": {"name": "public"}, "controllerName": "example.com/gateway",
+        "conditions": [condition("Accepted", status, reason), condition("ResolvedRefs", "True", "ResolvedRefs")]}]);
+    let patch = Patch::Merge(json!({"status": {"parents": parents}}));
+    http_routes(given)
+        .patch_status("shop", &PatchParams::default(), &patch)
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_http_route_is_made_when_its_kind_comes_and_the_kind_may_go_again() -> Result<()> {
+    let cluster = Cluster::start(Tier::Api).await?;
+    let given = Given::everywhere(&cluster, "gateway").await?;
+    let definition = published(
+        "sigs.k8s.io/gateway-api",
+        "v1.3.0",
+        "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml",
+    )
+    .await?;
+    given
+        .create(
+            "shop",
+            json!({"auth": {"disableSignUp": true}, "networking": {"httpRoute": {"enabled": true,
+                "parentRefs": [{"name": "public"}], "hostnames": ["shop.example.com"]}}}),
+        )
+        .await?;
+    let object = given
+        .until("shop", "HTTPRouteReady", "False/CRDMissing")
+        .await?;
+    assert_eq!(
+        condition(&object, "Stalled").split('/').next(),
+        Some("True")
+    );
+    // Nothing else waits for it.
+    given
+        .until("shop", "StatefulSetReady", "True/StatefulSetReady")
+        .await?;
+
+    given
+        .cluster
+        .kubectl_with(&["create", "-f", "-"], &definition)
+        .await?;
+    given
+        .until("shop", "HTTPRouteReady", "False/ParentPending")
+        .await?;
+    let route = http_routes(&given).get("shop").await?;
+    assert_eq!(route.data["spec"]["hostnames"], json!(["shop.example.com"]));
+    answer(&given, false).await?;
+    let object = given
+        .until("shop", "HTTPRouteReady", "False/NotAccepted")
+        .await?;
+    let expected = format!(
+        "Gateway \"{}/public\": NotAllowedByListeners",
+        given.namespace.name
+    );
+    assert_eq!(message(&object, "HTTPRouteReady"), expected);
+    answer(&given, true).await?;
+    given
+        .until("shop", "HTTPRouteReady", "True/HTTPRouteProvisioned")
+        .await?;
+    given
+        .until("shop", "Ready", "True/AllResourcesReady")
+        .await?;
+    given.is_at_rest("shop").await?;
+
+    // The kind goes, and comes again.
+    let name = "crd/httproutes.gateway.networking.k8s.io";
+    given.cluster.kubectl(&["delete", name]).await?;
+    given
+        .until("shop", "HTTPRouteReady", "False/CRDMissing")
+        .await?;
+    given
+        .cluster
+        .kubectl_with(&["create", "-f", "-"], &definition)
+        .await?;
+    given
+        .until("shop", "HTTPRouteReady", "False/ParentPending")
+        .await?;
+    answer(&given, true).await?;
+    given
+        .until("shop", "HTTPRouteReady", "True/HTTPRouteProvisioned")
+        .await?;
+
+    given
+        .change(
+            "shop",
+            json!({"networking": {"httpRoute": {"enabled": false}}}),
+        )
+        .await?;
+    given.until("shop", "HTTPRouteReady", "absent").await?;
+    given.is_gone(&http_routes(&given), "shop").await?;
+    given.event("shop", "HTTPRouteRemoved").await?;
     Ok(())
 }
 

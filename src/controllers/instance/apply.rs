@@ -9,7 +9,9 @@ use super::validate::Validated;
 use crate::controllers::Caches;
 use crate::shared::apply::{Applier, ApplyError, Outcome};
 use crate::shared::cache::{Cache, Key, View};
+use crate::shared::foreign::HTTP_ROUTE;
 use crate::shared::quantity::Amount;
+use crate::shared::serving::Optional;
 use crate::shared::wish::{Kind, Wish};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
@@ -26,6 +28,8 @@ pub enum Part {
     Service,
     /// Ingress.
     Ingress,
+    /// HTTPRoute.
+    HttpRoute,
     /// PodDisruptionBudget.
     Budget,
     /// StatefulSet.
@@ -49,6 +53,7 @@ impl Part {
             Self::Account => "serviceaccount",
             Self::Service => "service",
             Self::Ingress => "ingress",
+            Self::HttpRoute => "httproute",
             Self::Budget => "poddisruptionbudget",
             Self::Workload => "statefulset",
             Self::Policy | Self::JobsPolicy => "networkpolicy",
@@ -62,7 +67,7 @@ impl Part {
 impl Part {
     /// Holds what no rule of ours looks at: the API server judges it.
     const fn is_partly_the_users(self) -> bool {
-        matches!(self, Self::Workload | Self::Ingress)
+        matches!(self, Self::Workload | Self::Ingress | Self::HttpRoute)
     }
 }
 
@@ -166,6 +171,7 @@ pub async fn apply(
         account,
         service,
         ingress,
+        http_route,
         budget,
         workload,
         policy,
@@ -206,6 +212,14 @@ pub async fn apply(
             applier,
             &caches.ingresses,
             ingress.as_ref(),
+            key(v.id.names.main()),
+            uid
+        ),
+        if_served(
+            applier,
+            &caches.http_routes,
+            &HTTP_ROUTE,
+            http_route.as_ref(),
             key(v.id.names.main()),
             uid
         ),
@@ -262,6 +276,7 @@ pub async fn apply(
         account,
         service,
         ingress,
+        http_route,
         budget,
         workload,
         policy,
@@ -278,6 +293,7 @@ pub async fn apply(
         (Part::Account, account),
         (Part::Service, service),
         (Part::Ingress, ingress),
+        (Part::HttpRoute, http_route),
         (Part::Budget, budget),
         (Part::Workload, workload),
         (Part::Policy, policy),
@@ -334,6 +350,22 @@ where
     match wish {
         Some(wish) => ensure(applier, cache, wish).await,
         None => remove(applier, cache, &Kind::of::<K>(), &key, uid).await,
+    }
+}
+
+/// Of a kind that need not be there: while it is not, there is nothing to make and nothing to remove.
+async fn if_served<V: View>(
+    applier: &Applier<'_>,
+    optional: &Optional<V>,
+    kind: &Kind,
+    wish: Option<&Wish>,
+    key: Key,
+    uid: &str,
+) -> Done {
+    match wish {
+        _ if !optional.is_served() => Ok(None),
+        Some(wish) => ensure(applier, &optional.cache, wish).await,
+        None => remove(applier, &optional.cache, kind, &key, uid).await,
     }
 }
 

@@ -5,6 +5,7 @@ pub mod config_hash;
 pub mod database;
 pub mod disruption_budget;
 pub mod env;
+pub mod http_route;
 pub mod ingress;
 pub mod migration;
 pub mod network_policy;
@@ -35,6 +36,8 @@ pub struct Desired {
     pub service: Wish,
     /// The way to it through an Ingress.
     pub ingress: Option<Wish>,
+    /// The way to it through a Gateway.
+    pub http_route: Option<Wish>,
     /// How many of its pods may be taken away at once.
     pub budget: Option<Wish>,
     /// The server; `None`: it stays as it is.
@@ -90,9 +93,15 @@ impl Setting<'_> {
         v.routes.ingress.as_ref().filter(|_| open)
     }
 
+    /// The HTTPRoute that is to exist.
+    fn http_route<'v, 'a>(&self, v: &'v Validated<'a>) -> Option<&'v routes::HttpRoute<'a>> {
+        let open = Way::is_open(self.exposure.http_route.as_ref());
+        v.routes.http_route.as_ref().filter(|_| open)
+    }
+
     /// Clients come from outside of the namespace.
     fn is_published(&self, v: &Validated<'_>) -> bool {
-        v.network.is_published() || self.ingress(v).is_some()
+        v.network.is_published() || self.ingress(v).is_some() || self.http_route(v).is_some()
     }
 }
 
@@ -125,6 +134,10 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
         ingress: s
             .ingress(v)
             .map(|i| Wish::of(&ingress::build(v, i)))
+            .transpose()?,
+        http_route: s
+            .http_route(v)
+            .map(|r| http_route::build(v, r))
             .transpose()?,
         budget: v
             .budget

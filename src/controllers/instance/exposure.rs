@@ -71,7 +71,7 @@ pub fn decide(
     let route = v.routes.http_route.as_ref();
     Exposure {
         ingress: ingress.map(|i| way(&i.hosts, observed.ingress.is_some())),
-        http_route: route.map(|r| way(&r.hosts, false)),
+        http_route: route.map(|r| way(&r.hosts, observed.http_route.is_some())),
     }
 }
 

@@ -6,8 +6,10 @@ use crate::crd::PaperclipDatabase;
 use crate::crd::database::PaperclipDatabaseStatus;
 use crate::shared::cache::{Cache, Key, Seen, View};
 use crate::shared::conditions::find;
+use crate::shared::foreign::HttpRoute;
 use crate::shared::guarded::Guarded;
 use crate::shared::names::{Component, Names};
+use crate::shared::serving::Answer;
 use crate::shared::views::{Bare, Claim, Ingress, Job, JobState, Pod, Service, Workload};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::sync::Arc;
@@ -23,6 +25,10 @@ pub struct Observed {
     pub service: Option<Arc<Seen<Service>>>,
     /// The way to it from outside.
     pub ingress: Option<Arc<Seen<Ingress>>>,
+    /// The way to it through a Gateway.
+    pub http_route: Option<Arc<Seen<HttpRoute>>>,
+    /// Whether such ways can be made here; `None`: nobody has said.
+    pub http_routes: Option<Answer>,
     /// How many of its pods may be taken away at once.
     pub budget: Option<Arc<Seen<Bare>>>,
     /// The account, if it is ours.
@@ -66,6 +72,8 @@ impl Observed {
         Self {
             service: ours(&caches.services, &main, uid),
             ingress: ours(&caches.ingresses, &main, uid),
+            http_route: ours(&caches.http_routes.cache, &main, uid),
+            http_routes: caches.http_routes.serving.now(),
             budget: ours(&caches.budgets, &main, uid),
             account: ours(&caches.service_accounts, &key(account), uid),
             policy: ours(&caches.network_policies, &main, uid),

@@ -277,6 +277,7 @@ impl Controller {
                 Part::Account => m.service_account.is_some(),
                 Part::Service => m.service.is_some(),
                 Part::Ingress => m.ingress.is_some(),
+                Part::HttpRoute => m.http_route.is_some(),
                 Part::Budget => m.pod_disruption_budget.is_some(),
                 Part::Workload => m.stateful_set.is_some(),
                 Part::Policy | Part::JobsPolicy => m.network_policy.is_some(),

@@ -192,7 +192,12 @@ fn migration(list: &mut List<'_>) {
 
 /// Objects that went because their feature was switched off.
 fn removals(list: &mut List<'_>) {
-    const OPTIONAL: &[&str] = &["NetworkPolicyReady", "IngressReady", "PDBReady"];
+    const OPTIONAL: &[&str] = &[
+        "NetworkPolicyReady",
+        "IngressReady",
+        "HTTPRouteReady",
+        "PDBReady",
+    ];
     if list
         .after
         .phase

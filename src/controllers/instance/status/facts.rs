@@ -80,6 +80,7 @@ pub fn managed(scene: &Scene<'_>) -> ManagedResources {
         service: name(o.service.as_ref()),
         persistent_volume_claim: name(o.claim.as_ref()),
         ingress: name(o.ingress.as_ref()),
+        http_route: name(o.http_route.as_ref()),
         pod_disruption_budget: name(o.budget.as_ref()),
         service_account: name(o.account.as_ref()),
         network_policy: name(o.policy.as_ref()),

@@ -5,7 +5,13 @@ use super::Scene;
 use super::parts::{Part, REFERENCE, absent, refused};
 use crate::controllers::instance::apply::Part as Object;
 use crate::controllers::instance::exposure::{Exposure, Way};
+use crate::crd::instance::NetworkingHttpRouteParentRef;
+use crate::crd::text;
+use crate::shared::cache::Seen;
 use crate::shared::conditions::{find, list, quote};
+use crate::shared::foreign::{HTTP_ROUTE, HttpRoute};
+use crate::shared::serving::Answer;
+use crate::shared::wish::Kind;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -106,6 +112,123 @@ fn lacks_class(scene: &Scene<'_>, kind: &str) -> bool {
         .outside
         .ingress_class
         .map_or_else(|| last().unwrap_or(false), |there| !there)
+}
+
+/// An optional kind cannot be used: nobody installed it, we may not look, or nobody has said yet.
+fn not_served(kind: &'static str, what: &Kind, answer: Option<Answer>) -> Option<Part> {
+    let version = what.api_version();
+    match answer {
+        Some(Answer::Served) => None,
+        Some(Answer::Missing) => Some(Part::stalls(
+            kind,
+            "CRDMissing",
+            format!(
+                "{} ({version}) is not served by this cluster; created when it is",
+                what.kind
+            ),
+            Duration::ZERO,
+        )),
+        Some(Answer::Forbidden) => Some(Part::unknown(
+            kind,
+            "Forbidden",
+            format!(
+                "grant the operator get, list and watch on {}",
+                what.definition()
+            ),
+        )),
+        None => Some(Part::unknown(
+            kind,
+            "Progressing",
+            format!("it is being found out whether {} can be used", what.kind),
+        )),
+    }
+}
+
+/// The HTTPRoute: every Gateway that it is attached to accepts it and finds the Service.
+pub fn http_route(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "HTTPRouteReady";
+    let v = scene.verdict.validated.as_ref();
+    let wanted = v.and_then(|v| v.routes.http_route.as_ref());
+    let seen = scene.observed.http_route.as_ref();
+    if v.is_some() && wanted.is_none() || seen.is_none() && wanted.is_none() {
+        return None;
+    }
+    let problem = closed(scene, KIND, |e| e.http_route.as_ref())
+        .or_else(|| not_served(KIND, &HTTP_ROUTE, scene.observed.http_routes))
+        .or_else(|| refused(scene, KIND, Object::HttpRoute));
+    if problem.is_some() {
+        return problem;
+    }
+    let Some(seen) = seen else {
+        return Some(absent(KIND, "HTTPRoute", scene.name()));
+    };
+    let Some(wanted) = wanted else {
+        return Some(Part::well(KIND, "HTTPRouteProvisioned", "it is there"));
+    };
+    let lacking = wanted.parents.iter().find_map(|parent| lacks(seen, parent));
+    Some(lacking.unwrap_or_else(|| {
+        let names: Vec<String> = wanted.parents.iter().map(|p| gateway(seen, p)).collect();
+        Part::well(
+            KIND,
+            "HTTPRouteProvisioned",
+            format!("accepted by {}", list(&names)),
+        )
+    }))
+}
+
+/// A Gateway as it is told.
+fn gateway(route: &Seen<HttpRoute>, parent: &NetworkingHttpRouteParentRef) -> String {
+    let namespace = text(parent.namespace.as_ref()).unwrap_or(&route.key.namespace);
+    let listener = text(parent.section_name.as_ref());
+    let listener = listener.map(|l| format!(", listener \"{}\"", quote(l)));
+    format!(
+        "Gateway \"{}/{}\"{}",
+        quote(namespace),
+        quote(&parent.name),
+        listener.unwrap_or_default()
+    )
+}
+
+/// What one Gateway has against the route.
+fn lacks(route: &Seen<HttpRoute>, parent: &NetworkingHttpRouteParentRef) -> Option<Part> {
+    const KIND: &str = "HTTPRouteReady";
+    let own = &*route.key.namespace;
+    let namespace = text(parent.namespace.as_ref()).unwrap_or(own);
+    let answers = route.view.status.parents.iter().filter(|p| {
+        let r = &p.parent_ref;
+        *r.name == *parent.name
+            && r.namespace.as_deref().unwrap_or(own) == namespace
+            && r.section_name.as_deref() == text(parent.section_name.as_ref())
+    });
+    let name = gateway(route, parent);
+    let generation = route.view.metadata.generation;
+    // Several controllers may answer for one Gateway: one that is content will do.
+    let mut worst = None;
+    for answer in answers {
+        let of = |kind: &str| answer.condition(kind, generation);
+        let no = |kind: &str| of(kind).filter(|c| &*c.status == "False");
+        if let Some(c) = no("Accepted") {
+            let message = format!("{name}: {}", quote(&c.reason));
+            worst = Some(Part::stalls(KIND, "NotAccepted", message, Duration::ZERO));
+        } else if let Some(c) = no("ResolvedRefs") {
+            let message = format!("{name}: {}", quote(&c.reason));
+            worst = Some(Part::stalls(
+                KIND,
+                "BackendNotResolved",
+                message,
+                Duration::ZERO,
+            ));
+        } else if of("Accepted").is_some_and(|c| &*c.status == "True") {
+            return None;
+        }
+    }
+    Some(worst.unwrap_or_else(|| {
+        Part::waits(
+            KIND,
+            "ParentPending",
+            format!("{name} has not answered yet"),
+        )
+    }))
 }
 
 /// The PodDisruptionBudget.

@@ -90,6 +90,7 @@ pub fn all(scene: &Scene<'_>) -> Vec<Part> {
     parts.push(account(scene));
     parts.extend(policy(scene));
     parts.extend(objects::ingress(scene));
+    parts.extend(objects::http_route(scene));
     parts.extend(objects::budget(scene));
     parts.push(profile(scene));
     parts

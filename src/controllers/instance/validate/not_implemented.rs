@@ -81,7 +81,6 @@ missing! {
     "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
     "connections": |s| given!(s, connections);
     "plugins": |s| Some(!s.plugins.is_empty());
-    "networking.httpRoute": |s| on!(s, networking.http_route.enabled);
     "networking.exposurePolicy": |s| policy_needs_admin(s);
     "observability.metrics": |s| on!(s, observability.metrics.enabled);
     "observability.metrics.serviceMonitor": |s| on!(s, observability.metrics.service_monitor.enabled);

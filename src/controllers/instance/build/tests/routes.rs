@@ -23,6 +23,42 @@ fn an_ingress_leads_every_host_to_the_service() {
 }
 
 #[test]
+fn an_http_route_leads_everything_to_the_service_and_is_spelled_out() {
+    let g = given(
+        "networking: {httpRoute: {enabled: true, parentRefs: [{name: public, namespace: infra, sectionName: https}, {name: near}], \
+         hostnames: [A.example.com], annotations: {x/y: z}}}",
+    );
+    let wish = g.built().http_route.unwrap();
+    assert_eq!(wish.body["apiVersion"], "gateway.networking.k8s.io/v1");
+    assert_eq!(wish.body["kind"], "HTTPRoute");
+    assert_eq!(wish.body["metadata"]["name"], "clip");
+    assert_eq!(wish.body["metadata"]["annotations"], json!({"x/y": "z"}));
+    let gateway = json!({"group": "gateway.networking.k8s.io", "kind": "Gateway"});
+    let parent = |more: Value| {
+        let mut all = gateway.clone();
+        all.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        all
+    };
+    assert_eq!(
+        wish.body["spec"],
+        json!({
+            "parentRefs": [parent(json!({"name": "public", "namespace": "infra", "sectionName": "https"})), parent(json!({"name": "near"}))],
+            "hostnames": ["a.example.com"],
+            "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+                "backendRefs": [{"group": "", "kind": "Service", "name": "clip", "port": 3100, "weight": 1}]}],
+        })
+    );
+    assert!(
+        g.value("PAPERCLIP_ALLOWED_HOSTNAMES")
+            .as_str()
+            .unwrap()
+            .ends_with(",a.example.com")
+    );
+}
+
+#[test]
 fn a_way_that_is_not_open_is_not_made_and_lets_nobody_in() {
     let spec = "networking: {ingress: {enabled: true, hosts: [a.example.com]}}";
     let outside = |g: &Given| {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::controllers::instance::exposure::Way;
+use crate::shared::serving::Answer;
 
 const INGRESS: &str =
     "{networking: {ingress: {enabled: true, ingressClassName: nginx, hosts: [a.example.com]}}}";
@@ -135,4 +136,87 @@ fn a_name_that_is_taken_is_said_of_the_object_that_lacks_it() {
     };
     world.applied.problems.push((Object::Budget, problem));
     assert_eq!(says(&world.status(), "PDBReady"), "False/NotOurs");
+}
+
+fn route(parents: &Value) -> Value {
+    json!({"metadata": meta("clip", OWNER), "status": {"parents": parents}})
+}
+
+fn answer(accepted: &str, reason: &str, generation: i64) -> Value {
+    json!([{"parentRef": {"name": "public", "namespace": "infra"}, "conditions": [
+        {"type": "Accepted", "status": accepted, "reason": reason, "observedGeneration": generation},
+        {"type": "ResolvedRefs", "status": "True", "reason": "ResolvedRefs", "observedGeneration": generation}]}])
+}
+
+#[test]
+fn an_http_route_is_ready_when_every_gateway_accepts_it() {
+    let mut world = World::settled();
+    world.spec = "{networking: {httpRoute: {enabled: true, parentRefs: [{name: public, namespace: infra}]}}}".into();
+    assert_eq!(
+        says(&world.status(), "HTTPRouteReady"),
+        "Unknown/Progressing"
+    );
+    world.observed.http_routes = Some(Answer::Missing);
+    let missing = world.status();
+    assert_eq!(says(&missing, "HTTPRouteReady"), "False/CRDMissing");
+    assert_eq!(
+        message(&missing, "HTTPRouteReady"),
+        "HTTPRoute (gateway.networking.k8s.io/v1) is not served by this cluster; created when it is"
+    );
+    world.observed.http_routes = Some(Answer::Forbidden);
+    assert_eq!(says(&world.status(), "HTTPRouteReady"), "Unknown/Forbidden");
+    world.observed.http_routes = Some(Answer::Served);
+    assert_eq!(
+        says(&world.status(), "HTTPRouteReady"),
+        "Unknown/Progressing"
+    );
+    for (parents, expected, text) in [
+        (json!([]), "False/ParentPending", "has not answered yet"),
+        (
+            answer("True", "Accepted", 1),
+            "False/ParentPending",
+            "has not answered yet",
+        ),
+        (
+            answer("False", "NotAllowedByListeners", 2),
+            "False/NotAccepted",
+            "Gateway \"infra/public\": NotAllowedByListeners",
+        ),
+        (
+            answer("True", "Accepted", 2),
+            "True/HTTPRouteProvisioned",
+            "accepted by Gateway \"infra/public\"",
+        ),
+    ] {
+        world.observed.http_route = seen(route(&parents));
+        let status = world.status();
+        assert_eq!(says(&status, "HTTPRouteReady"), expected, "{parents}");
+        assert!(
+            message(&status, "HTTPRouteReady").contains(text),
+            "{status:?}"
+        );
+    }
+}
+
+#[test]
+fn a_gateway_that_does_not_find_the_service_is_told() {
+    let mut world = World::settled();
+    world.spec = "{networking: {httpRoute: {enabled: true, parentRefs: [{name: public, namespace: infra}]}}}".into();
+    world.observed.http_routes = Some(Answer::Served);
+    let mut parents = answer("True", "Accepted", 2);
+    parents[0]["conditions"][1]["status"] = json!("False");
+    parents[0]["conditions"][1]["reason"] = json!("BackendNotFound");
+    world.observed.http_route = seen(route(&parents));
+    assert_eq!(
+        says(&world.status(), "HTTPRouteReady"),
+        "False/BackendNotResolved"
+    );
+    // Another controller for the same Gateway is content.
+    let content = answer("True", "Accepted", 2)[0].clone();
+    parents.as_array_mut().unwrap().push(content);
+    world.observed.http_route = seen(route(&parents));
+    assert_eq!(
+        says(&world.status(), "HTTPRouteReady"),
+        "True/HTTPRouteProvisioned"
+    );
 }
