@@ -1,5 +1,6 @@
 //! No field of an Instance is ignored: for each leaf of the schema, an Instance that sets it differs from one that does not, in what is
 //! built or in what is said about it. A field that is neither built nor reported fails here.
+#![allow(clippy::unwrap_used)]
 
 mod beside;
 #[allow(dead_code)] // shared with other tests

@@ -129,6 +129,9 @@ async fn names_of_values_that_the_go_operator_had_are_known() -> Result<()> {
     .map(drop)
 }
 
+/// What belongs to no namespace cannot be granted in one.
+const OF_NO_NAMESPACE: &[&str] = &["ingressclasses", "customresourcedefinitions"];
+
 #[tokio::test]
 async fn an_operator_for_some_namespaces_has_the_same_rights_there_and_none_elsewhere() -> Result<()>
 {
@@ -145,8 +148,6 @@ async fn an_operator_for_some_namespaces_has_the_same_rights_there_and_none_else
             .next()
     };
     let mut rules = own(&everywhere).context("no ClusterRole of the operator")?;
-    // What belongs to no namespace cannot be granted in one.
-    const OF_NO_NAMESPACE: &[&str] = &["ingressclasses", "customresourcedefinitions"];
     if let Some(all) = rules.as_array_mut() {
         all.retain(|rule| {
             !OF_NO_NAMESPACE
