@@ -4,10 +4,12 @@
 //! talks to the Kubernetes API server, and no secret leaves it by a log line, an argument or a result.
 #![forbid(unsafe_code)]
 
+mod backup;
 mod copy;
 mod database;
 mod environment;
 mod migrate;
+mod output;
 mod postgres;
 mod probe;
 mod process;
@@ -15,6 +17,8 @@ mod redact;
 mod result;
 mod serve;
 mod server;
+mod storage;
+mod target;
 mod tls;
 mod urls;
 
@@ -53,6 +57,8 @@ enum Command {
         #[arg(long, value_name = "IP:PORT")]
         forward: Option<serve::forward::Forward>,
     },
+    /// Take one backup of a database into a bucket, and read it back.
+    Backup,
 }
 
 fn main() -> ExitCode {
@@ -102,6 +108,10 @@ fn main() -> ExitCode {
         Command::Serve { forward } => {
             log_to_stdout();
             runtime.block_on(serve::run(&serve::Options { forward }, &environment))
+        }
+        Command::Backup => {
+            log_to_stdout();
+            runtime.block_on(backup::run(&environment))
         }
     };
     // A look-up of a name that still waits for its answer must not hold the process.

@@ -25,6 +25,8 @@ pub enum Group {
     Jaeger,
     /// Renders and installs the charts.
     Helm,
+    /// Object storage, by two makers.
+    S3,
 }
 
 impl Group {
@@ -36,6 +38,7 @@ impl Group {
             Self::CoreDns => "coredns",
             Self::Jaeger => "jaeger",
             Self::Helm => "helm",
+            Self::S3 => "s3",
         }
     }
 
@@ -55,6 +58,7 @@ impl Group {
             Self::CoreDns => &[("coredns", "coredns")],
             Self::Jaeger => &[("all-in-one", "jaeger")],
             Self::Helm => &[("helm", "helm")],
+            Self::S3 => &[("versitygw", "versitygw"), ("gofakes3", "gofakes3")],
         }
     }
 }

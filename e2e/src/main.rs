@@ -178,6 +178,7 @@ async fn prepare(cache: &Cache) -> Result<()> {
             Group::Kwok,
             Group::CoreDns,
             Group::Helm,
+            Group::S3,
         ],
     )
     .await?;

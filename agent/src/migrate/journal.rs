@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::database::{Connection, quoted};
-use crate::migrate::QueryError;
 use crate::result::{Exit, Reason};
+use crate::target::QueryError;
 
 const TABLE: &str = "__drizzle_migrations";
 
@@ -104,6 +104,18 @@ impl Journal {
         })
     }
 
+    /// SHA-256 over what the journal knows: equal for databases that have seen the same migrations, in any order.
+    pub fn fingerprint(&self) -> String {
+        let mut known: Vec<&str> = self
+            .hashes
+            .iter()
+            .chain(&self.names)
+            .map(String::as_str)
+            .collect();
+        known.sort_unstable();
+        hexadecimal(&Sha256::digest(known.join("\n")))
+    }
+
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.rows
@@ -177,7 +189,8 @@ pub async fn encrypted_rows(connection: &Connection) -> Result<Option<i64>, Quer
     Ok(sum)
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Bytes in the spelling of checksums.
+pub fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

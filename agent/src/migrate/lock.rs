@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::database::{ConnectError, Connection};
-use crate::migrate::{QueryError, Target};
 use crate::result::{Exit, Reason};
+use crate::target::{QueryError, Target};
 
 /// The lock's number in the database: the ASCII letters `paperclp`. It must never change.
 const KEY: i64 = i64::from_be_bytes(*b"paperclp");

@@ -7,23 +7,21 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::migrate::layout::Layout;
 use crate::migrate::lock::MigrationLock;
+use crate::output::log;
 use crate::process::{StopSignals, collect_orphans, end, how_ended};
 use crate::redact::Redactor;
-use crate::result::{Exit, Failure, Reason, one_line};
+use crate::result::{Exit, Failure, Reason};
 use crate::urls::DatabaseUrl;
 
 /// How long the program may take to end when it is asked to.
 const END_WITHIN: Duration = Duration::from_secs(10);
 /// How long its output may take to arrive after it ended: a child of its own may hold the pipe.
 const OUTPUT_WITHIN: Duration = Duration::from_secs(2);
-/// Longest line that is kept together.
-const LINE_LIMIT: usize = 4096;
 
 /// Why the program did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -144,86 +142,4 @@ pub async fn run(
         words,
     }
     .into())
-}
-
-/// Logs what the program writes. Returns its most telling line: the first that names an error, else the last.
-async fn log(
-    stream: Option<impl AsyncRead + Unpin>,
-    name: &'static str,
-    redactor: Redactor,
-) -> String {
-    let Some(mut stream) = stream else {
-        return String::new();
-    };
-    let mut telling = Telling::default();
-    let mut line = Vec::new();
-    let mut chunk = [0_u8; 4096];
-    while let Ok(length @ 1..) = stream.read(&mut chunk).await {
-        for &byte in chunk.get(..length).unwrap_or_default() {
-            if byte != b'\n' {
-                line.push(byte);
-            }
-            if byte == b'\n' || line.len() >= LINE_LIMIT {
-                telling.hear(&mut line, name, &redactor);
-            }
-        }
-    }
-    telling.hear(&mut line, name, &redactor);
-    telling.line()
-}
-
-#[derive(Default)]
-struct Telling {
-    error: Option<String>,
-    last: String,
-}
-
-impl Telling {
-    fn hear(&mut self, line: &mut Vec<u8>, stream: &str, redactor: &Redactor) {
-        let text = String::from_utf8_lossy(line).trim_end().to_owned();
-        line.clear();
-        if text.trim().is_empty() {
-            return;
-        }
-        let text = redactor.clean(&text);
-        tracing::info!(stream, line = %text, "program");
-        let text = one_line(&text);
-        // `PostgresError: deadlock detected`, `Error: …`, `[cause]: error: …`; not the stack below.
-        if self.error.is_none() && (text.contains("Error: ") || text.contains("error: ")) {
-            self.error = Some(text.clone());
-        }
-        self.last = text;
-    }
-
-    fn line(self) -> String {
-        self.error.unwrap_or(self.last)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_line_that_names_the_error_is_told_without_secrets() {
-        let text = "node:internal\nPostgresError: no login for postgres://u:hunter2@db/x\n    at Connection\n\nNode.js v24\n";
-        let words = log(
-            Some(text.as_bytes()),
-            "stderr",
-            Redactor::new(["hunter2".to_owned()]),
-        )
-        .await;
-        assert_eq!(words, "PostgresError: no login for postgres://***@db/x");
-    }
-
-    #[tokio::test]
-    async fn a_line_without_end_is_cut() {
-        let text = "x".repeat(3 * LINE_LIMIT);
-        assert!(
-            log(Some(text.as_bytes()), "stdout", Redactor::default())
-                .await
-                .len()
-                < LINE_LIMIT
-        );
-    }
 }

@@ -3,8 +3,8 @@
 use tokio_postgres::error::SqlState;
 
 use crate::database::{Connection, EXTENSIONS, describe};
-use crate::migrate::QueryError;
 use crate::result::{Exit, Reason};
+use crate::target::QueryError;
 
 /// Why the migrations would fail.
 #[derive(Debug, thiserror::Error)]

@@ -93,7 +93,8 @@ impl Binaries {
     }
 }
 
-fn folders(path: &str) -> Vec<PathBuf> {
+/// Where programs may be, the best place first.
+pub fn folders(path: &str) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::env::split_paths(path)
         .filter(|folder| folder.is_absolute())
         .collect();
@@ -115,7 +116,8 @@ fn folders(path: &str) -> Vec<PathBuf> {
     folders
 }
 
-fn version(postgres: &Path) -> Result<(String, u32), BinariesError> {
+/// What a program of PostgreSQL says of itself: its version, and the major number in it.
+pub fn version(postgres: &Path) -> Result<(String, u32), BinariesError> {
     let unusable = |problem: String| BinariesError::Unusable {
         path: postgres.to_owned(),
         problem,

@@ -5,7 +5,7 @@
 //! as the credentials say. It never writes below a data directory that it did not make.
 
 mod adopt;
-mod binaries;
+pub mod binaries;
 mod config;
 pub mod credentials;
 mod data_directory;

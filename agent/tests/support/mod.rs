@@ -2,6 +2,8 @@
 //! folders of its own. Needs PostgreSQL's programs and `unshare` and `setpriv` of util-linux; without them the tests fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)] // Shared by tests that each use a part of it.
 
+pub mod bucket;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
