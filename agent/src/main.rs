@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod backup;
+mod bootstrap;
 mod copy;
 mod database;
 mod environment;
@@ -51,6 +52,8 @@ enum Command {
     Probe,
     /// Run the application's own migrations and check their journal.
     Migrate,
+    /// Make the first admin, by a server of its own that nobody else can reach.
+    Bootstrap,
     /// Run the application's server, and end with it.
     Serve {
         /// Address and port of the pod to forward to the same port of loopback, once the server answers there.
@@ -104,6 +107,10 @@ fn main() -> ExitCode {
         Command::Migrate => {
             log_to_stdout();
             runtime.block_on(migrate::run(&environment))
+        }
+        Command::Bootstrap => {
+            log_to_stdout();
+            runtime.block_on(bootstrap::run(&environment))
         }
         Command::Serve { forward } => {
             log_to_stdout();

@@ -120,7 +120,7 @@ async fn wait_for_server(port: u16) -> Result<(), ForwardError> {
     let mut strange = 0;
     loop {
         match look(port).await {
-            Look::Server => return Ok(()),
+            Look::Server(_) => return Ok(()),
             Look::Nobody => strange = 0,
             Look::Stranger(heard) => {
                 strange += 1;

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::Request;
 use hyper::body::Bytes;
+use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -18,6 +18,8 @@ const LIMIT: usize = 1024 * 1024;
 pub struct Answer {
     /// Its status.
     pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// All of its body.
     pub body: Bytes,
 }
@@ -78,6 +80,7 @@ async fn exchange(port: u16, request: Request<Full<Bytes>>) -> Result<Answer, Ht
             .map_err(|error| HttpError::Malformed(error.to_string()))?;
         Ok(Answer {
             status: head.status.as_u16(),
+            headers: head.headers,
             body: body.to_bytes(),
         })
     };

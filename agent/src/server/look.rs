@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::Request;
+use serde_json::Value;
 
 use crate::server::http::{HttpError, send};
 
@@ -18,8 +19,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 pub enum Look {
     /// Nobody, or nobody who says anything just now.
     Nobody,
-    /// The server.
-    Server,
+    /// The server: what it says about itself.
+    Server(Value),
     /// Somebody else: what was heard.
     Stranger(String),
 }
@@ -37,7 +38,7 @@ pub async fn look(port: u16) -> Look {
         Ok(answer) => {
             let said = answer.json();
             if matches!(answer.status, 200 | 503) && said["status"].is_string() {
-                Look::Server
+                Look::Server(said)
             } else {
                 Look::Stranger(format!("HTTP {}", answer.status))
             }
