@@ -23,6 +23,8 @@ pub const LABEL_APP: (&str, &str) = ("app", "paperclip-server");
 
 /// Annotation on the pod template: keyed hash of every Secret and ConfigMap value that the pod uses.
 pub const ANNOTATION_CONFIG_HASH: &str = "paperclip.inc/config-hash";
+/// Annotation on a Job: what it was made for.
+pub const ANNOTATION_APPLIED_HASH: &str = "paperclip.inc/applied-hash";
 /// Annotation on child resources: the trace of the pass that emitted them.
 pub const ANNOTATION_TRACEPARENT: &str = "paperclip.inc/traceparent";
 /// Annotation that a user writes to ask for a pass; echoed in `status.lastHandledReconcileAt`.
@@ -159,6 +161,14 @@ impl Names {
     /// `N-app-keys`: signing keys.
     pub fn app_keys(&self) -> String {
         self.with("app-keys")
+    }
+    /// `N-admin`: the first admin's address and password.
+    pub fn admin(&self) -> String {
+        self.with("admin")
+    }
+    /// `N-bootstrap`: the Job that makes the first admin.
+    pub fn bootstrap(&self) -> String {
+        self.with("bootstrap")
     }
     /// `N-db`: the database's StatefulSet, Service, policy, account.
     pub fn database(&self) -> String {

@@ -204,6 +204,8 @@ fn effect(spec: &Value) -> String {
         },
         exposure: &Exposure::open(&v),
         migrate: Some("m"),
+        bootstrap: Some("b"),
+        hold_service: false,
         pod_management: None,
     };
     let desired = build(&v, &setting).unwrap_or_else(|e| panic!("{e}"));

@@ -12,6 +12,7 @@ use crate::shared::cache::{Cache, Key, View};
 use crate::shared::foreign::HTTP_ROUTE;
 use crate::shared::quantity::Amount;
 use crate::shared::serving::Optional;
+use crate::shared::views::JobState;
 use crate::shared::wish::{Kind, Wish};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
@@ -44,6 +45,8 @@ pub enum Part {
     Database,
     /// Job of the migration.
     Migration,
+    /// Job of the first admin.
+    Bootstrap,
 }
 
 impl Part {
@@ -59,7 +62,7 @@ impl Part {
             Self::Policy | Self::JobsPolicy => "networkpolicy",
             Self::Claim => "persistentvolumeclaim",
             Self::Database => "paperclipdatabase",
-            Self::Migration => "job",
+            Self::Migration | Self::Bootstrap => "job",
         }
     }
 }
@@ -179,6 +182,7 @@ pub async fn apply(
         claim,
         database,
         migration,
+        bootstrap,
     } = desired;
     let key = |name: &str| Key::new(v.id.namespace, name);
     let uid = v.id.uid;
@@ -267,6 +271,12 @@ pub async fn apply(
                 None => Ok(None),
             }
         },
+        async {
+            match &bootstrap {
+                Some(wish) => ensure(applier, &caches.jobs, wish).await,
+                None => Ok(None),
+            }
+        },
     );
     let mut all = Applied {
         tried: true,
@@ -284,6 +294,7 @@ pub async fn apply(
         claim,
         database,
         migration,
+        bootstrap,
     ) = results;
     match claim {
         Ok(outcome) => all.done.extend(outcome.map(|o| (Part::Claim, o))),
@@ -300,6 +311,7 @@ pub async fn apply(
         (Part::JobsPolicy, jobs_policy),
         (Part::Database, database),
         (Part::Migration, migration),
+        (Part::Bootstrap, bootstrap),
     ] {
         match result {
             Ok(outcome) => all.done.extend(outcome.map(|o| (part, o))),
@@ -477,6 +489,37 @@ pub async fn prune_jobs(
     let kind = Kind::of::<Job>();
     for key in gone {
         applier.remove(&caches.jobs, &kind, key, uid).await?;
+    }
+    Ok(())
+}
+
+/// Removes the Job of the first admin where it must make room: it is about other data, nobody is wanted any more, or it failed and a new
+/// try makes sense. `stamp`: of the try that would be made now, if known.
+///
+/// # Errors
+/// See [`ApplyError`].
+pub async fn prune_bootstrap(
+    applier: &Applier<'_>,
+    caches: &Caches,
+    observed: &Observed,
+    uid: &str,
+    plan: &Plan,
+    stamp: Option<&str>,
+    asked: bool,
+) -> Result<(), ApplyError> {
+    let Some(job) = &observed.bootstrap else {
+        return Ok(());
+    };
+    let made_for = job.view.metadata.annotations.applied_hash.as_deref();
+    let gone = match &plan.bootstrap {
+        None => super::observed::job_state(job) == JobState::Running,
+        Some(State::Failed(_)) => asked || (stamp.is_some() && stamp != made_for),
+        Some(State::Waiting) => true,
+        Some(State::Due | State::Running | State::Complete) => false,
+    };
+    if gone {
+        let kind = Kind::of::<Job>();
+        applier.remove(&caches.jobs, &kind, &job.key, uid).await?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! From what was validated to the objects as they should be: one file per kind. Pure; random bytes and times come in from outside.
 
+pub mod bootstrap;
 pub mod claim;
 pub mod config_hash;
 pub mod database;
@@ -7,6 +8,7 @@ pub mod disruption_budget;
 pub mod env;
 pub mod http_route;
 pub mod ingress;
+pub mod job;
 pub mod migration;
 pub mod network_policy;
 pub mod pod;
@@ -52,6 +54,8 @@ pub struct Desired {
     pub database: Option<Wish>,
     /// The migration that is to begin; `None`: none is.
     pub migration: Option<Wish>,
+    /// The making of the first admin that is to begin; `None`: none is.
+    pub bootstrap: Option<Wish>,
 }
 
 /// The server as it should be.
@@ -82,6 +86,10 @@ pub struct Setting<'a> {
     pub exposure: &'a Exposure,
     /// Name of the migration Job that is to begin, if one is.
     pub migrate: Option<&'a str>,
+    /// Stamp of the making of the first admin that is to begin, if it is.
+    pub bootstrap: Option<&'a str>,
+    /// The Service waits for the first admin inside the cluster.
+    pub hold_service: bool,
     /// `podManagementPolicy` of the StatefulSet that is there; it cannot be changed.
     pub pod_management: Option<&'a str>,
 }
@@ -130,7 +138,7 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
             .make
             .then(|| Wish::of(&service_account::build(v)))
             .transpose()?,
-        service: Wish::of(&service::build(v))?,
+        service: Wish::of(&service::build(v, s.hold_service))?,
         ingress: s
             .ingress(v)
             .map(|i| Wish::of(&ingress::build(v, i)))
@@ -160,6 +168,11 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
         migration: s
             .migrate
             .map(|name| Wish::of(&migration::build(v, s, name)))
+            .transpose()?,
+        bootstrap: s
+            .bootstrap
+            .zip(v.admin.as_ref())
+            .map(|(stamp, admin)| Wish::of(&bootstrap::build(v, s, admin, stamp)))
             .transpose()?,
     })
 }

@@ -4,6 +4,7 @@
 use super::found::{Data, Endpoint, Found, Learned, Look, Target};
 use super::memory::Remembered;
 use super::observed::Observed;
+use super::validate::not_implemented::has_admin;
 use super::validate::references::{self, Kind as Referred, Need};
 use crate::crd::Instance;
 use crate::crd::instance::{DatabaseMode, InstanceSpec, InstanceStatus};
@@ -55,6 +56,7 @@ pub fn must_look(instance: &Instance, remembered: &Remembered, now: Instant) -> 
     status.observed_generation != instance.metadata.generation
         || is_requested(instance)
         || untrue("ReferencesResolved")
+        || (has_admin(spec) && untrue("Bootstrapped"))
         || !vouches_for_keys(instance, status)
         || (outside && now >= remembered.next_check)
         || (needs_learning(spec) && remembered.learned.is_none())

@@ -4,8 +4,6 @@
 use super::hosts::Hosts;
 use super::observed::Observed;
 use super::validate::Validated;
-use crate::crd::instance::{BootstrapState, InstanceStatus};
-use crate::shared::conditions::find;
 
 /// How a wanted way stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +42,14 @@ impl Exposure {
     }
 }
 
-/// Decides.
+/// Decides. `claimed`: nobody is to be the first admin, or somebody is.
 pub fn decide(
     v: &Validated<'_>,
     observed: &Observed,
-    status: Option<&InstanceStatus>,
+    claimed: bool,
     hosts: &Hosts,
 ) -> Exposure {
-    let waits = v.routes.after_bootstrap && !has_admin(status);
+    let waits = v.routes.after_bootstrap && !claimed;
     let way = |names: &[String], exists: bool| {
         let lost = hosts.conflict(v.id.uid, names.iter().map(String::as_str));
         match lost {
@@ -73,16 +71,4 @@ pub fn decide(
         ingress: ingress.map(|i| way(&i.hosts, observed.ingress.is_some())),
         http_route: route.map(|r| way(&r.hosts, observed.http_route.is_some())),
     }
-}
-
-/// The first admin was seen.
-fn has_admin(status: Option<&InstanceStatus>) -> bool {
-    status.is_some_and(|s| {
-        let complete = s
-            .bootstrap
-            .as_ref()
-            .and_then(|b| b.state.as_ref())
-            .is_some_and(|state| *state == BootstrapState::Complete);
-        complete || find(&s.conditions, "Bootstrapped").is_some_and(|c| c.status == "True")
-    })
 }

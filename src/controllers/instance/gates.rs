@@ -3,7 +3,7 @@
 use super::build::{self, Server};
 use super::observed::{Observed, job_state};
 use super::validate::Validated;
-use crate::crd::instance::{InstanceStatus, MigrationState};
+use crate::crd::instance::{BootstrapState, InstanceStatus, MigrationState};
 use crate::shared::views::JobState;
 
 /// What the server waits for.
@@ -17,6 +17,8 @@ pub enum Wait {
     Database,
     /// The schema.
     Migration,
+    /// The first admin.
+    Bootstrap,
 }
 
 impl Wait {
@@ -27,6 +29,7 @@ impl Wait {
             Self::References => "waits for what the spec refers to".to_owned(),
             Self::Database => format!("waits for PaperclipDatabase \"{name}\""),
             Self::Migration => "waits for the migration of the database".to_owned(),
+            Self::Bootstrap => "waits for the first admin".to_owned(),
         }
     }
 }
@@ -40,7 +43,7 @@ pub struct Migration {
     pub state: State,
 }
 
-/// How a migration stands.
+/// How the work of a Job stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Its turn has not come.
@@ -49,7 +52,7 @@ pub enum State {
     Due,
     /// It works.
     Running,
-    /// The schema is up to date.
+    /// It is done.
     Complete,
     /// It ended badly, in Kubernetes' words.
     Failed(String),
@@ -62,6 +65,8 @@ pub struct Plan {
     pub wait: Option<Wait>,
     /// `None`: there is nothing to migrate.
     pub migration: Option<Migration>,
+    /// How the making of the first admin stands; `None`: nobody is to be made.
+    pub bootstrap: Option<State>,
 }
 
 /// Decides. `broken`: a reference does not hold.
@@ -92,15 +97,95 @@ pub fn plan(
     let migrated = migration
         .as_ref()
         .is_some_and(|m| m.state == State::Complete);
+    let bootstrap = v.admin.as_ref().map(|_| {
+        let may_begin = match &child {
+            Some(_) => migrated,
+            // The database is on the data volume, which the server itself has as soon as it is there.
+            None => v.hold.is_none() && !v.suspended && !broken && never_served(observed, status),
+        };
+        bootstrap(v, observed, status, may_begin && !v.suspended)
+    });
+    let unclaimed = bootstrap
+        .as_ref()
+        .is_some_and(|state| *state != State::Complete)
+        && never_served(observed, status);
     let wait = match v.hold {
         Some(why) => Some(Wait::Hold(why)),
         None if broken => Some(Wait::References),
-        None if !v.database.has_child() => None,
-        None if !ready => Some(Wait::Database),
-        None if !migrated => Some(Wait::Migration),
+        None if v.database.has_child() && !ready => Some(Wait::Database),
+        None if v.database.has_child() && !migrated => Some(Wait::Migration),
+        // Who was open to the world before cannot be protected any more; a first start can.
+        None if unclaimed => Some(Wait::Bootstrap),
         None => None,
     };
-    Plan { wait, migration }
+    Plan {
+        wait,
+        migration,
+        bootstrap,
+    }
+}
+
+/// How the making of the first admin stands.
+fn bootstrap(
+    v: &Validated<'_>,
+    observed: &Observed,
+    status: Option<&InstanceStatus>,
+    may_begin: bool,
+) -> State {
+    if is_bootstrapped(v, status, observed) {
+        return State::Complete;
+    }
+    let data = build::bootstrap::of_data(data(observed));
+    let job = observed.bootstrap.as_ref().filter(|job| {
+        let stamp = job.view.metadata.annotations.applied_hash.as_deref();
+        stamp.and_then(|s| s.split_once('.')).map(|(d, _)| d) == Some(&*data)
+    });
+    match job.map(|job| job_state(job)) {
+        Some(JobState::Complete) => State::Complete,
+        Some(JobState::Failed(why)) => State::Failed(why),
+        Some(JobState::Running) => State::Running,
+        // One for other data is in the way until it is removed.
+        None if may_begin && observed.bootstrap.is_none() => State::Due,
+        None => State::Waiting,
+    }
+}
+
+/// Which data an admin belongs to: the uid of the database, empty for an embedded one.
+pub fn data(observed: &Observed) -> &str {
+    observed.child().map_or("", |c| c.uid)
+}
+
+/// The status remembers that these data have an admin, whatever became of the Job.
+pub fn is_bootstrapped(
+    v: &Validated<'_>,
+    status: Option<&InstanceStatus>,
+    observed: &Observed,
+) -> bool {
+    let of = status
+        .and_then(|s| s.bootstrap.as_ref())
+        .and_then(|b| b.database.as_deref())
+        .unwrap_or_default();
+    let data = if v.database.has_child() {
+        data(observed)
+    } else {
+        ""
+    };
+    is_recorded_admin(status) && of == data
+}
+
+/// The status remembers that there is an admin.
+pub fn is_recorded_admin(status: Option<&InstanceStatus>) -> bool {
+    let state = status
+        .and_then(|s| s.bootstrap.as_ref())
+        .and_then(|b| b.state.as_ref());
+    state.is_some_and(|s| *s == BootstrapState::Complete)
+}
+
+/// No server of this Instance has been there yet, so nobody can have reached one.
+fn never_served(observed: &Observed, status: Option<&InstanceStatus>) -> bool {
+    observed.wanted_replicas() == 0
+        && observed.pods.is_empty()
+        && status.is_none_or(|s| s.first_ready_time.is_none())
 }
 
 /// The status remembers a migration whose Job is gone.
@@ -120,6 +205,18 @@ impl Plan {
             .as_ref()
             .filter(|m| m.state == State::Due)
             .map(|m| m.job.as_str())
+    }
+
+    /// The making of the first admin is to begin now.
+    pub fn bootstrap_is_due(&self) -> bool {
+        self.bootstrap == Some(State::Due)
+    }
+
+    /// Ways from outside to the server may be opened: nobody is to be the first admin, or somebody is.
+    pub fn admin_exists_or_is_not_wanted(&self) -> bool {
+        self.bootstrap
+            .as_ref()
+            .is_none_or(|state| *state == State::Complete)
     }
 
     /// The server runs, so what it is configured with must be known.

@@ -45,20 +45,29 @@ pub async fn ensure(
             .is_some_and(|m| m.secrets.iter().any(|s| s == name))
     };
     let fresh = may_make_master(v, status, observed);
+    let bootstrapped = super::gates::is_bootstrapped(v, status, observed);
+    let admin = v.admin.as_ref();
     let one = |which: Generated, wanted: bool| async move {
         if !wanted {
             return Ok(None);
         }
         let terms = Terms {
+            email: admin.map_or("", |a| a.email),
             known: known(&which.name(&v.id)),
-            may_make: which != Generated::Master || fresh,
+            may_make: match which {
+                Generated::Master => fresh,
+                // A password that was made later would be nobody's.
+                Generated::Admin => !bootstrapped,
+                Generated::Session | Generated::App => true,
+            },
         };
         retained::secret(api, which, &v.id, terms).await.map(Some)
     };
-    let (master, session, app) = futures::try_join!(
+    let (master, session, app, password) = futures::try_join!(
         one(Generated::Master, v.keys.make_master),
         one(Generated::Session, v.keys.make_session),
         one(Generated::App, true),
+        one(Generated::Admin, admin.is_some_and(|a| a.make_password)),
     )?;
     let mut keys = Keys::default();
     let mut names = BTreeSet::new();
@@ -66,10 +75,12 @@ pub async fn ensure(
         (Generated::Master, master),
         (Generated::Session, session),
         (Generated::App, app),
+        (Generated::Admin, password),
     ] {
         let Some(kept) = kept else { continue };
         let name = which.name(&v.id);
         let data = match kept {
+            Kept::Missing if which == Generated::Admin => continue,
             Kept::Missing => {
                 keys.broken = Some(missing(&name));
                 continue;
@@ -82,7 +93,7 @@ pub async fn ensure(
                 data
             }
             Kept::Created(data) => {
-                if known(&name) {
+                if known(&name) && which != Generated::Admin {
                     keys.renewed.push(name.clone());
                 }
                 data

@@ -46,6 +46,7 @@ use report::Done;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::{Instrument, info_span};
+use validate::keys::HASH_KEY;
 use validate::names::Identity;
 use validate::{Input, Validated, validate};
 
@@ -147,11 +148,16 @@ impl Controller {
             let broken = verdict.is_broken() || done.keys.broken.is_some();
             let plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);
             done.exposure =
-                exposure::decide(v, &before, pass.instance.status.as_ref(), &self.hosts);
+                exposure::decide(v, &before, plan.admin_exists_or_is_not_wanted(), &self.hosts);
             let hash = config_hash(pass, v, &plan, &before, &found, remembered);
-            done.applied =
-                Box::pin(self.write(pass, v, &plan, &done.exposure, &before, hash.as_deref()))
-                    .await?;
+            let stamp = bootstrap_stamp(v, &before, &found);
+            let decided = Decided {
+                plan: &plan,
+                exposure: &done.exposure,
+                hash: hash.as_deref(),
+                stamp: stamp.as_deref(),
+            };
+            done.applied = Box::pin(self.write(pass, v, &decided, &before)).await?;
             done.plan = Some(plan);
         }
         done.outside = status::Outside::of(&found);
@@ -306,12 +312,16 @@ impl Controller {
         &self,
         pass: &Pass<'_>,
         v: &Validated<'_>,
-        plan: &Plan,
-        exposure: &Exposure,
+        decided: &Decided<'_>,
         before: &Observed,
-        hash: Option<&str>,
     ) -> Result<Applied, Failure> {
         let options = &self.context.options;
+        let Decided {
+            plan,
+            exposure,
+            hash,
+            stamp,
+        } = *decided;
         let setting = Setting {
             agent_image: &options.agent_image,
             agent_image_in_use: before
@@ -325,6 +335,8 @@ impl Controller {
             server: plan.server(v, before, hash),
             exposure,
             migrate: plan.due(),
+            bootstrap: stamp.filter(|_| plan.bootstrap_is_due()),
+            hold_service: hold_service(v, plan, before),
             pod_management: before
                 .workload
                 .as_ref()
@@ -340,10 +352,44 @@ impl Controller {
             apply::prune_jobs(&writer, &self.caches, before, v.id.uid, plan, again)
                 .await
                 .map_err(|e| failure("apply", e.reason(), &e))?;
+            let jobs = (&writer, &*self.caches);
+            apply::prune_bootstrap(jobs.0, jobs.1, before, v.id.uid, plan, stamp, again)
+                .await
+                .map_err(|e| failure("apply", e.reason(), &e))?;
             Ok(applied)
         };
         Box::pin(writes).instrument(info_span!("apply")).await
     }
+}
+
+/// What was decided before anything is written.
+#[derive(Clone, Copy)]
+struct Decided<'a> {
+    plan: &'a Plan,
+    exposure: &'a Exposure,
+    /// Hash of what the server is configured with, if known.
+    hash: Option<&'a str>,
+    /// Stamp of the try to make the first admin, if known.
+    stamp: Option<&'a str>,
+}
+
+/// Which try to make the first admin this would be; `None`: nobody is wanted, or nobody looked.
+fn bootstrap_stamp(v: &Validated<'_>, before: &Observed, found: &Found) -> Option<String> {
+    let admin = v.admin.as_ref()?;
+    let key = found.secret(&v.keys.app)?.get(HASH_KEY)?;
+    let password = found
+        .secret(&admin.password.name)?
+        .get(&admin.password.key)?;
+    build::bootstrap::stamp(key, gates::data(before), admin, password)
+}
+
+/// The Service stays inside the cluster until there is an admin, unless it is open already.
+fn hold_service(v: &Validated<'_>, plan: &Plan, before: &Observed) -> bool {
+    let open = before
+        .service
+        .as_ref()
+        .is_some_and(|s| !matches!(&*s.view.spec.kind, "" | "ClusterIP"));
+    v.routes.after_bootstrap && !open && !plan.admin_exists_or_is_not_wanted()
 }
 
 /// The hash that the server's pods get.

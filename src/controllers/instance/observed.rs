@@ -41,6 +41,10 @@ pub struct Observed {
     pub claim: Option<Arc<Seen<Claim>>>,
     /// Migrations.
     pub jobs: Vec<Arc<Seen<Job>>>,
+    /// The making of the first admin.
+    pub bootstrap: Option<Arc<Seen<Job>>>,
+    /// Its pods.
+    pub bootstrap_pods: Vec<Arc<Seen<Pod>>>,
     /// Pods of the server.
     pub pods: Vec<Arc<Seen<Pod>>>,
     /// Pods of migrations.
@@ -66,6 +70,7 @@ impl Observed {
             .into_iter()
             .filter(|j| j.component == Some(Component::Migration))
             .collect();
+        let bootstrap = ours(&caches.jobs, &key(&names.bootstrap()), uid);
         let database = ours(&caches.databases, &main, uid);
         let child = database.as_ref().map(|d| d.uid.clone());
         let child = child.as_deref().unwrap_or_default();
@@ -87,6 +92,11 @@ impl Observed {
                 .iter()
                 .flat_map(|j| caches.pods.controlled_by(&j.uid))
                 .collect(),
+            bootstrap_pods: bootstrap
+                .as_ref()
+                .map(|j| caches.pods.controlled_by(&j.uid))
+                .unwrap_or_default(),
+            bootstrap,
             database_workload: ours(&caches.stateful_sets, &key(&names.database()), child)
                 .is_some(),
             database_service: ours(&caches.services, &key(&names.database()), child).is_some(),

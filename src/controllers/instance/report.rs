@@ -3,7 +3,7 @@
 use super::apply::{Applied, Cure, Part};
 use super::exposure::Exposure;
 use super::found::{Found, Learned, Look};
-use super::gates::Plan;
+use super::gates::{Plan, State};
 use super::keys::Keys;
 use super::memory::Remembered;
 use super::status::{self, Elapsed, Failing, Outside, Scene};
@@ -119,6 +119,11 @@ impl Controller {
         let mut within = |wait: Duration| next = Some(next.map_or(wait, |n| n.min(wait)));
         if let Some(since) = missing_for {
             within(if since < EAGER_FOR { SOON } else { LATER });
+        }
+        // The Secret with the password may be another one by now, and nobody watches it.
+        let failed = |p: &Plan| matches!(p.bootstrap, Some(State::Failed(_)));
+        if done.plan.as_ref().is_some_and(failed) {
+            within(LATER);
         }
         if done.applied.has(Cure::Time) {
             within(SOON);
@@ -282,7 +287,7 @@ impl Controller {
                 Part::Workload => m.stateful_set.is_some(),
                 Part::Policy | Part::JobsPolicy => m.network_policy.is_some(),
                 Part::Claim => m.persistent_volume_claim.is_some(),
-                Part::Database | Part::Migration => false,
+                Part::Database | Part::Migration | Part::Bootstrap => false,
             })
         };
         let settled =

@@ -3,9 +3,11 @@
 
 use super::build::secrets::{self, Generated};
 use super::found::Data;
+use super::validate::admin::{EMAIL_KEY, PASSWORD_KEY};
 use super::validate::names::Identity;
 use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::names::{self, LABEL_INSTANCE, LABEL_NAME, manager};
+use crate::shared::random;
 use crate::shared::wish::Kind;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
@@ -69,7 +71,9 @@ pub enum Kept {
 
 /// Whether a generated Secret may be there, and whether it may be made.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Terms<'a> {
+    /// The first admin's address, for the Secret that holds it.
+    pub email: &'a str,
     /// The status says that it exists: it is read, not created.
     pub known: bool,
     /// It may be made if it is missing.
@@ -84,12 +88,12 @@ pub async fn secret(
     api: &ApiServer,
     which: Generated,
     id: &Identity<'_>,
-    terms: Terms,
+    terms: Terms<'_>,
 ) -> Result<Kept, RetainedError> {
     let kind = Kind::of::<Secret>();
     let name = which.name(id);
     if !terms.known && terms.may_make {
-        match create_secret(api, &kind, which, id).await {
+        match create_secret(api, &kind, which, id, terms.email).await {
             Ok(stored) => return Ok(Kept::Created(Data::of_secret(&stored))),
             Err(RetainedError::Api(error)) if error.is_conflict() => {}
             Err(error) => return Err(error),
@@ -99,7 +103,7 @@ pub async fn secret(
         if !terms.may_make {
             return Ok(Kept::Missing);
         }
-        let stored = create_secret(api, &kind, which, id).await?;
+        let stored = create_secret(api, &kind, which, id, terms.email).await?;
         return Ok(Kept::Created(Data::of_secret(&stored)));
     };
     check(&kind, &name, &live, id)?;
@@ -115,7 +119,7 @@ pub async fn secret(
     }
     let mut patch = marks(&live, id);
     if !missing.is_empty() {
-        let fresh = secrets::build(which, id, &missing, random(missing.len())?);
+        let fresh = secrets::build(which, id, &missing, values(&missing, terms.email)?);
         let fresh =
             serde_json::to_value(fresh).map_err(|e| RetainedError::Malformed(e.to_string()))?;
         patch["data"] = fresh["data"].clone();
@@ -132,18 +136,25 @@ async fn create_secret(
     kind: &Kind,
     which: Generated,
     id: &Identity<'_>,
+    email: &str,
 ) -> Result<Value, RetainedError> {
     let keys = which.keys();
-    let secret = secrets::build(which, id, keys, random(keys.len())?);
+    let secret = secrets::build(which, id, keys, values(keys, email)?);
     let body = serde_json::to_value(secret).map_err(|e| RetainedError::Malformed(e.to_string()))?;
     Ok(api
         .create(kind, id.namespace, manager::INSTANCE, &body)
         .await?)
 }
 
-fn random(count: usize) -> Result<Vec<String>, RetainedError> {
-    (0..count)
-        .map(|_| crate::shared::random::hex64().map_err(|e| RetainedError::Random(e.to_string())))
+/// What the keys hold: random bytes, a password that people can type, the address beside it.
+fn values(keys: &[&str], email: &str) -> Result<Vec<String>, RetainedError> {
+    keys.iter()
+        .map(|key| match *key {
+            EMAIL_KEY => Ok(email.to_owned()),
+            PASSWORD_KEY => random::letters_and_digits::<24>(),
+            _ => random::hex64(),
+        })
+        .map(|value| value.map_err(|e| RetainedError::Random(e.to_string())))
         .collect()
 }
 

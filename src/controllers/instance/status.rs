@@ -1,6 +1,7 @@
 //! Out of what a pass saw: the status of an Instance. Pure: the time and how long something has been so come in as arguments. Must never
 //! say True of what was only written and not seen, and must say the same of the same facts, or the object would be written at rest.
 
+mod bootstrap;
 mod events;
 mod facts;
 mod migration;
@@ -164,7 +165,7 @@ pub fn status(
         backup: before.backup,
         restore: before.restore,
         auto_update: None,
-        bootstrap: before.bootstrap,
+        bootstrap: facts::bootstrap(scene).map(Box::new),
         drain: None,
         plugins: before.plugins,
         effective_defaults: vec![],
@@ -206,6 +207,7 @@ pub fn matters(before: Option<&InstanceStatus>, after: &InstanceStatus) -> bool 
             s.migration.as_ref()?.state.clone(),
         ))
     };
+    let admin = |s: &InstanceStatus| s.bootstrap.as_ref().map(|b| b.state.clone());
     let secrets = |s: &InstanceStatus| s.managed_resources.as_ref().map(|m| m.secrets.clone());
     before.phase != after.phase
         || before.observed_generation != after.observed_generation
@@ -213,6 +215,7 @@ pub fn matters(before: Option<&InstanceStatus>, after: &InstanceStatus) -> bool 
         || before.master_key != after.master_key
         || before.adopted != after.adopted
         || state(before) != state(after)
+        || admin(before) != admin(after)
         || secrets(before) != secrets(after)
         || said(before) != said(after)
 }

@@ -1,6 +1,7 @@
 //! From the raw spec to what is built: all findings at once, each with its path. After this step nobody looks at the raw spec. Pure: what
 //! was read comes in as [`Found`]. Must never take an unknown word for a default.
 
+pub mod admin;
 pub mod database;
 pub mod deployment;
 pub mod disruption;
@@ -40,6 +41,8 @@ pub struct Validated<'a> {
     pub database: database::Database<'a>,
     /// What the server signs and encrypts with.
     pub keys: keys::Keys<'a>,
+    /// Who is to be the first admin.
+    pub admin: Option<admin::Admin<'a>>,
     /// Where it keeps files.
     pub volume: storage::Volume<'a>,
     /// Where it keeps uploads, if not with the files.
@@ -189,12 +192,21 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
     let hold = (restoring && first_start).then_some(RESTORE);
     replicas(spec, &database, &mut out);
     let budget = disruption::budget(spec, fewest(spec, &database), &mut out);
+    let volume = storage::volume(spec, &id, adopted, &mut out);
     let validated = Validated {
+        admin: admin::admin(
+            spec,
+            &id,
+            access.local_trusted,
+            database.has_child(),
+            &volume,
+            &mut out,
+        ),
         image: image::image(spec.image.as_deref(), &mut out),
         access,
         database,
         keys: keys::keys(spec, &id, ignored, &mut out),
-        volume: storage::volume(spec, &id, adopted, &mut out),
+        volume,
         bucket: storage::bucket(spec, learned, &mut out),
         environment: environment::environment(spec, learned, dead, &mut out),
         network: network::network(spec, &mut out),
@@ -210,7 +222,11 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         hold,
         id,
     };
-    let references = references::of(spec);
+    let mut references = references::of(spec);
+    let admin = validated.admin.as_ref();
+    if admin.is_none() || super::gates::is_recorded_admin(input.instance.status.as_ref()) {
+        references.retain(|r| r.path != references::ADMIN_PASSWORD);
+    }
     Verdict {
         broken: found.looked.then(|| references::check(&references, found)),
         references: references.len(),

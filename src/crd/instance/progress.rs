@@ -144,6 +144,9 @@ pub struct BootstrapStatus {
     /// What there is to say about it.
     #[schemars(length(max = 1024))]
     pub message: Option<String>,
+    /// Uid of the PaperclipDatabase whose data have the admin; other data need one of their own.
+    #[schemars(length(max = 64))]
+    pub database: Option<String>,
 }
 
 /// Migration of the database.

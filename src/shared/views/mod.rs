@@ -165,10 +165,29 @@ impl Workload {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Job {
+    /// What it was made for.
+    pub metadata: JobMeta,
     /// What became of it.
     pub status: JobStatus,
 }
 impl Projection for Job {}
+
+/// The part of a Job's metadata that is read back.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct JobMeta {
+    /// Ours among them.
+    pub annotations: JobAnnotations,
+}
+
+/// Annotations of ours on a Job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct JobAnnotations {
+    /// What it was made for.
+    #[serde(rename = "paperclip.inc/applied-hash")]
+    pub applied_hash: Option<Box<str>>,
+}
 
 /// Status of a Job.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -308,6 +327,9 @@ impl Projection for Ingress {}
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ServiceSpec {
+    /// `ClusterIP`, `LoadBalancer`, …
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
     /// `IPv4`, `IPv6`.
     pub ip_families: Vec<Box<str>>,
 }

@@ -25,6 +25,13 @@ const OF_MIGRATION: &[&str] = &[
     "PAPERCLIP_AGENT_MIGRATE_ARGV",
 ];
 
+/// What a server that makes the first admin needs beside that.
+const OF_BOOTSTRAP: &[&str] = &[
+    "PAPERCLIP_INSTANCE_ID",
+    "PAPERCLIP_LOG_LEVEL",
+    "PAPERCLIP_AGENT_SERVER_ARGV",
+];
+
 /// The whole list, in a fixed order, the user's last.
 pub fn server(v: &Validated<'_>, connection: &Connection, ipv6: bool) -> Vec<EnvVar> {
     let own: HashSet<&str> = v.environment.own.iter().map(|e| e.name.as_str()).collect();
@@ -40,7 +47,16 @@ pub fn server(v: &Validated<'_>, connection: &Connection, ipv6: bool) -> Vec<Env
 
 /// The part of `all` that migrations need, with what their values refer to.
 pub fn migration(all: &[EnvVar]) -> Vec<EnvVar> {
-    let mut wanted: BTreeSet<&str> = OF_MIGRATION.iter().copied().collect();
+    part(all, OF_MIGRATION.iter().copied())
+}
+
+/// The part of `all` that a server which makes the first admin needs, with what its values refer to.
+pub fn bootstrap(all: &[EnvVar]) -> Vec<EnvVar> {
+    part(all, OF_MIGRATION.iter().chain(OF_BOOTSTRAP).copied())
+}
+
+fn part<'a>(all: &'a [EnvVar], names: impl Iterator<Item = &'a str>) -> Vec<EnvVar> {
+    let mut wanted: BTreeSet<&str> = names.collect();
     loop {
         let more: Vec<&str> = all
             .iter()

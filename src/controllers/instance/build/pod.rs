@@ -145,7 +145,8 @@ fn server(v: &Validated<'_>, s: &Setting<'_>, command: Option<Vec<String>>) -> C
     }
 }
 
-fn data_volume(v: &Validated<'_>) -> Volume {
+/// The server's files.
+pub fn data_volume(v: &Validated<'_>) -> Volume {
     let claim = match &v.volume {
         Files::Pod => return empty_dir(DATA, None),
         Files::Existing(name) => (*name).to_owned(),

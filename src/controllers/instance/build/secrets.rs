@@ -2,6 +2,7 @@
 //! come in.
 
 use super::kept;
+use crate::controllers::instance::validate::admin::{EMAIL_KEY, PASSWORD_KEY};
 use crate::controllers::instance::validate::keys::{APP_KEYS, HASH_KEY, MASTER_KEY, SESSION_KEY};
 use crate::controllers::instance::validate::names::Identity;
 use crate::shared::names::Component;
@@ -17,6 +18,8 @@ pub enum Generated {
     Session,
     /// Signing keys, and the key of the config hash.
     App,
+    /// The first admin's e-mail address and password.
+    Admin,
 }
 
 impl Generated {
@@ -26,6 +29,7 @@ impl Generated {
             Self::Master => id.names.master_key(),
             Self::Session => id.names.auth(),
             Self::App => id.names.app_keys(),
+            Self::Admin => id.names.admin(),
         }
     }
     /// The keys that it must hold.
@@ -34,23 +38,24 @@ impl Generated {
             Self::Master => &[MASTER_KEY],
             Self::Session => &[SESSION_KEY],
             Self::App => &[APP_KEYS[0], APP_KEYS[1], APP_KEYS[2], HASH_KEY],
+            Self::Admin => &[EMAIL_KEY, PASSWORD_KEY],
         }
     }
 }
 
-/// A Secret with these keys, each with the next of `random`, 64 hexadecimal digits.
+/// A Secret with these keys, each with the next of `values`.
 pub fn build(
     which: Generated,
     id: &Identity<'_>,
     keys: &[&str],
-    random: impl IntoIterator<Item = String>,
+    values: impl IntoIterator<Item = String>,
 ) -> Secret {
     Secret {
         metadata: kept(id, &which.name(id), Component::Server),
         data: Some(
             keys.iter()
                 .map(|k| (*k).to_owned())
-                .zip(random.into_iter().map(|r| ByteString(r.into_bytes())))
+                .zip(values.into_iter().map(|r| ByteString(r.into_bytes())))
                 .collect(),
         ),
         type_: Some("Opaque".into()),

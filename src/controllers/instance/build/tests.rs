@@ -20,6 +20,7 @@ pub struct Given {
     pod_management: Option<&'static str>,
     agent_in_use: Option<&'static str>,
     exposure: Exposure,
+    hold_service: bool,
 }
 
 /// An Instance "clip" in namespace "prod" with this spec.
@@ -45,6 +46,7 @@ pub fn given(spec: &str) -> Given {
             ingress: Some(Way::Open),
             http_route: Some(Way::Open),
         },
+        hold_service: false,
     }
 }
 
@@ -72,6 +74,8 @@ impl Given {
             },
             exposure: &self.exposure,
             migrate: Some("clip-migrate-0123456789"),
+            bootstrap: Some("data.input"),
+            hold_service: self.hold_service,
             pod_management: self.pod_management,
         };
         build(&v, &setting).unwrap()

@@ -1,7 +1,7 @@
 //! Which events a change of the status is worth. The stored status is compared with the new one, so a restart announces nothing twice, and
 //! each is a write, so there are few. Pure.
 
-use crate::crd::instance::{InstanceStatus, MigrationState, Phase};
+use crate::crd::instance::{BootstrapState, InstanceStatus, MigrationState, Phase};
 use crate::shared::conditions::find;
 use crate::shared::events::Severity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -62,6 +62,7 @@ pub fn announcements(before: Option<&InstanceStatus>, after: &InstanceStatus) ->
     config(&mut list);
     references(&mut list);
     migration(&mut list);
+    bootstrap(&mut list);
     faults(&mut list);
     removals(&mut list);
     drains(&mut list);
@@ -229,6 +230,24 @@ fn drains(list: &mut List<'_>) {
         .is_none_or(|was| was.message != now.message)
     {
         list.say(Severity::Warning, "PDBMayBlockDrains", now.message.clone());
+    }
+}
+
+/// There is an admin now, or none could be made.
+fn bootstrap(list: &mut List<'_>) {
+    let of = |s: &InstanceStatus| s.bootstrap.as_ref()?.state.as_ref()?.known().ok();
+    let (was, is) = (of(list.before), of(list.after));
+    if was == is {
+        return;
+    }
+    let text = list
+        .is("Bootstrapped")
+        .map(|c| c.message.clone())
+        .unwrap_or_default();
+    match is {
+        Some(BootstrapState::Complete) => list.say(Severity::Normal, "BootstrapFinished", text),
+        Some(BootstrapState::Failed) => list.say(Severity::Warning, "BootstrapFailed", text),
+        _ => {}
     }
 }
 

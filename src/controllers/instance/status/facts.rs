@@ -1,10 +1,11 @@
 //! The fields of the status that are no conditions: names, numbers, addresses. What was not seen is absent. Pure.
 
 use super::Scene;
-use crate::controllers::instance::gates::State;
+use crate::controllers::instance::gates::{self, State, is_bootstrapped, is_recorded_admin};
 use crate::crd::Word;
 use crate::crd::instance::{
-    ChildStatus, ConditionStatus, ManagedResources, MigrationState, MigrationStatus,
+    BootstrapState, BootstrapStatus, ChildStatus, ConditionStatus, ManagedResources,
+    MigrationState, MigrationStatus,
 };
 use crate::shared::cache::Seen;
 use serde_json::Value;
@@ -92,6 +93,7 @@ pub fn managed(scene: &Scene<'_>) -> ManagedResources {
             .and_then(|p| p.migration.as_ref())
             .map(|m| m.job.clone())
             .filter(|job| o.job(job).is_some()),
+        bootstrap_job: name(o.bootstrap.as_ref()),
         secrets,
         ..ManagedResources::default()
     }
@@ -125,6 +127,52 @@ pub fn result(scene: &Scene<'_>, job: &str) -> Option<Value> {
         .filter(|p| p.controller.as_ref().is_some_and(|c| *c.name == *job))
         .filter_map(|p| serde_json::from_str::<Value>(p.view.result.as_deref()?).ok())
         .find(|r| r["task"] == "migrate")
+}
+
+/// The result that the making of the first admin left.
+pub fn bootstrap_result(scene: &Scene<'_>) -> Option<Value> {
+    let mut pods: Vec<_> = scene.observed.bootstrap_pods.iter().collect();
+    pods.sort_by_key(|p| std::cmp::Reverse(p.version));
+    pods.into_iter()
+        .filter_map(|p| serde_json::from_str::<Value>(p.view.result.as_deref()?).ok())
+        .find(|r| r["task"] == "bootstrap")
+}
+
+/// How the making of the first admin stands. That there is one is never forgotten for these data.
+pub fn bootstrap(scene: &Scene<'_>) -> Option<BootstrapStatus> {
+    let before = scene.before().and_then(|s| s.bootstrap.as_deref());
+    let Some(state) = scene.plan.map(|p| p.bootstrap.as_ref()) else {
+        return before.cloned();
+    };
+    let Some(state) = state else {
+        return before
+            .filter(|_| is_recorded_admin(scene.before()))
+            .cloned();
+    };
+    let v = scene.verdict.validated.as_ref()?;
+    if is_bootstrapped(v, scene.before(), scene.observed) {
+        return before.cloned();
+    }
+    let job = scene.observed.bootstrap.as_ref();
+    let mut status = BootstrapStatus {
+        state: Some(Word::Known(match state {
+            State::Waiting => BootstrapState::Waiting,
+            State::Due | State::Running => BootstrapState::Running,
+            State::Complete => BootstrapState::Complete,
+            State::Failed(_) => BootstrapState::Failed,
+        })),
+        job: job.map(|j| j.key.name.to_string()),
+        ..BootstrapStatus::default()
+    };
+    if *state == State::Complete {
+        let there = bootstrap_result(scene).is_some_and(|r| r["outcome"] == "nothing");
+        status.completion_time = Some(scene.now.clone());
+        status.message = there.then(|| "an admin was there already".to_owned());
+        if v.database.has_child() {
+            status.database = Some(gates::data(scene.observed).to_owned());
+        }
+    }
+    Some(status)
 }
 
 /// How the migration stands. Counts come from a result alone, and stay when its pod is gone.

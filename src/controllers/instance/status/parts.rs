@@ -1,6 +1,6 @@
 //! One condition per part, in the order in which things come about. Pure.
 
-use super::{Scene, migration, objects, server, storage};
+use super::{Scene, bootstrap, migration, objects, server, storage};
 use crate::controllers::instance::apply::{Cure, Part as Object};
 use crate::controllers::instance::validate::findings::Class as Kind;
 use crate::shared::conditions::{Fact, Truth, find, list};
@@ -85,6 +85,7 @@ pub fn all(scene: &Scene<'_>) -> Vec<Part> {
     parts.extend(database(scene));
     parts.extend(storage::part(scene));
     parts.extend(migration::part(scene));
+    parts.extend(bootstrap::part(scene));
     parts.push(server::part(scene));
     parts.push(service(scene));
     parts.push(account(scene));
@@ -258,6 +259,20 @@ fn service(scene: &Scene<'_>) -> Part {
         return absent(KIND, "Service", scene.name());
     };
     let v = scene.verdict.validated.as_ref();
+    let inside = matches!(&*service.view.spec.kind, "ClusterIP");
+    let held = scene
+        .plan
+        .is_some_and(|p| !p.admin_exists_or_is_not_wanted());
+    if held && inside && v.is_some_and(|v| v.network.is_published()) {
+        return Part::waits(
+            KIND,
+            "WaitingForBootstrap",
+            format!(
+                "Service \"{}\" stays inside the cluster until there is an admin",
+                service.key.name
+            ),
+        );
+    }
     let balanced = v.is_some_and(|v| v.network.service_type == "LoadBalancer");
     if balanced && service.view.status.load_balancer.ingress.is_empty() {
         return Part::waits(

@@ -166,6 +166,7 @@ fn reconciling(scene: &Scene<'_>, parts: &[Part]) -> Option<Fact> {
             format!("waiting for PaperclipDatabase \"{name}\": {}", fact.reason),
         ),
         "Migrated" => yes("Migrating", fact.message.clone()),
+        "Bootstrapped" => yes("Bootstrapping", fact.message.clone()),
         "StatefulSetReady" if server::is_rolling(scene) => {
             yes("RolloutInProgress", fact.message.clone())
         }

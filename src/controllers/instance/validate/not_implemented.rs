@@ -5,7 +5,7 @@
 use super::findings::{Class, Findings};
 use crate::controllers::instance::deletion::wants_final_backup;
 use crate::crd::instance::{
-    BootstrapMode, ExecutionMode, ExposurePolicy, Image, InstanceSpec, SchedulerGating, Workload,
+    BootstrapMode, ExecutionMode, Image, InstanceSpec, SchedulerGating, Workload,
 };
 use crate::crd::shared::DeletionPolicy;
 
@@ -37,11 +37,6 @@ macro_rules! missing {
     };
 }
 
-fn policy_needs_admin(spec: &InstanceSpec) -> Option<bool> {
-    let policy = spec.networking.as_ref()?.exposure_policy.as_ref()?;
-    Some(*policy == ExposurePolicy::AfterBootstrap && has_admin(spec))
-}
-
 /// Somebody is to be made the first admin.
 pub fn has_admin(spec: &InstanceSpec) -> bool {
     let user = spec.auth.as_ref().is_some_and(|a| a.admin_user.is_some());
@@ -69,8 +64,6 @@ fn follows(image: &Image) -> Option<bool> {
 
 missing! {
     "image.autoUpdate": |s| follows(s.image.as_ref()?);
-    "deployment.platformAdmin": |s| given!(s, deployment.platform_admin);
-    "auth.adminUser": |s| Some(s.auth.as_ref()?.admin_user.is_some() && !bootstrap_is_off(s));
     "auth.operatorTokenSecretRef": |s| given!(s, auth.operator_token_secret_ref);
     "branding.cssConfigMapRef": |s| given!(s, branding.css_config_map_ref);
     "heartbeat.schedulerGating": |s| {
@@ -81,7 +74,6 @@ missing! {
     "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
     "connections": |s| given!(s, connections);
     "plugins": |s| Some(!s.plugins.is_empty());
-    "networking.exposurePolicy": |s| policy_needs_admin(s);
     "observability.metrics": |s| on!(s, observability.metrics.enabled);
     "observability.metrics.serviceMonitor": |s| on!(s, observability.metrics.service_monitor.enabled);
     "observability.metrics.prometheusRule": |s| on!(s, observability.metrics.prometheus_rule.enabled);

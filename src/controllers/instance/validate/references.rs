@@ -73,6 +73,9 @@ pub const BUCKET_KEYS: [(&str, &str); 2] = [
     ("S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"),
 ];
 
+/// Path of the first admin's password: nobody needs it once there is an admin.
+pub const ADMIN_PASSWORD: &str = "auth.adminUser.passwordSecretRef";
+
 /// All references of a spec.
 pub fn of(spec: &InstanceSpec) -> Vec<Reference<'_>> {
     let mut out = Collect(vec![]);
@@ -87,6 +90,12 @@ pub fn of(spec: &InstanceSpec) -> Vec<Reference<'_>> {
     }
     if let Some(auth) = &spec.auth {
         out.key("auth.secretRef", auth.secret_ref.as_ref(), Form::Signing);
+        // Byte for byte: the server decides what it takes.
+        let password = auth
+            .admin_user
+            .as_ref()
+            .and_then(|u| u.password_secret_ref.as_ref());
+        out.key(ADMIN_PASSWORD, password, Form::Any);
     }
     if let Some(secrets) = &spec.secrets {
         let key = secrets.master_key_secret_ref.as_ref();

@@ -235,3 +235,120 @@ fn generated_secrets_have_their_own_random_values_and_no_owner() {
         secret.data.iter().flatten().map(|(_, v)| v).collect();
     assert_eq!(values.len(), 4);
 }
+
+#[test]
+fn the_first_admin_is_made_with_the_password_as_a_file() {
+    let g = given(
+        "
+image: {repository: r.test/p, tag: '7'}
+auth: {adminUser: {email: a@b, name: 'A $(X)', passwordSecretRef: {name: s, key: k}}, disableSignUp: true}",
+    );
+    let job = g.built().bootstrap.unwrap().body;
+    assert_eq!(job["metadata"]["name"], "clip-bootstrap");
+    assert_eq!(job["metadata"]["ownerReferences"], owner());
+    assert_eq!(
+        job["metadata"]["annotations"],
+        json!({"paperclip.inc/applied-hash": "data.input"})
+    );
+    let spec = &job["spec"];
+    assert_eq!(
+        (&spec["backoffLimit"], &spec["activeDeadlineSeconds"]),
+        (&json!(3), &json!(600))
+    );
+    let pod = &spec["template"]["spec"];
+    let agent = &pod["containers"][0];
+    assert_eq!(agent["image"], "r.test/p:7");
+    assert_eq!(
+        agent["command"],
+        json!(["/paperclip-agent/paperclip-agent", "bootstrap"])
+    );
+    let env = agent["env"].as_array().unwrap();
+    let value = |name: &str| {
+        let found = env.iter().find(|e| e["name"] == name);
+        found.map_or(Value::Null, |e| e["value"].clone())
+    };
+    assert_eq!(value("PAPERCLIP_AGENT_ADMIN_EMAIL"), "a@b");
+    assert_eq!(value("PAPERCLIP_AGENT_ADMIN_NAME"), "A $$(X)");
+    // It gets no key of the installation, and nothing of what makes a server refuse a first account.
+    for name in [
+        "BETTER_AUTH_SECRET",
+        "PAPERCLIP_SECRETS_MASTER_KEY",
+        "PAPERCLIP_AUTH_DISABLE_SIGN_UP",
+    ] {
+        assert!(env.iter().all(|e| e["name"] != name), "{name}");
+    }
+    let volumes = pod["volumes"].as_array().unwrap();
+    let admin = volumes
+        .iter()
+        .find(|v| v["name"] == "paperclip-admin")
+        .unwrap();
+    assert_eq!(
+        admin["secret"],
+        json!({"secretName": "s", "items": [{"key": "k", "path": "password"}], "defaultMode": 0o440})
+    );
+    assert!(volumes.iter().all(|v| v["persistentVolumeClaim"].is_null()));
+}
+
+#[test]
+fn an_admin_in_an_embedded_database_is_made_where_the_data_are() {
+    let g = given("{auth: {adminUser: {email: a@b}}, database: {mode: embedded}}");
+    let job = g.built().bootstrap.unwrap().body;
+    let pod = &job["spec"]["template"]["spec"];
+    assert_eq!(
+        pod["volumes"][1]["persistentVolumeClaim"],
+        json!({"claimName": "clip-data"})
+    );
+    assert_eq!(
+        pod["containers"][0]["volumeMounts"][1],
+        json!({"name": "paperclip-data", "mountPath": "/paperclip"})
+    );
+}
+
+#[test]
+fn nobody_is_made_unless_somebody_is_named() {
+    assert!(given("{}").built().bootstrap.is_none());
+    let off = given("auth: {adminUser: {email: a@b}, bootstrap: {mode: Disabled}}");
+    assert!(off.built().bootstrap.is_none());
+}
+
+#[test]
+fn a_try_is_told_apart_by_data_and_by_who_is_to_be_made() {
+    let stamp = |key: &[u8], data: &str, spec: &str, password: &[u8]| {
+        let g = given(spec);
+        let input = Input {
+            instance: &g.instance,
+            adopted: None,
+            learned: &g.learned,
+            domain: "d",
+        };
+        let verdict = validate(input, &Found::default());
+        let admin = verdict.validated.unwrap().admin.unwrap();
+        bootstrap::stamp(key, data, &admin, password).unwrap()
+    };
+    let ada = "auth: {adminUser: {email: ada@b}}";
+    let base = stamp(b"key", "uid", ada, b"secret");
+    assert_eq!(base, stamp(b"key", "uid", ada, b"secret"));
+    assert_eq!(base.split_once('.').unwrap().0, bootstrap::of_data("uid"));
+    for other in [
+        stamp(b"other", "uid", ada, b"secret"),
+        stamp(b"key", "uid2", ada, b"secret"),
+        stamp(b"key", "uid", ada, b"secret2"),
+        stamp(
+            b"key",
+            "uid",
+            "auth: {adminUser: {email: bob@b}}",
+            b"secret",
+        ),
+    ] {
+        assert_ne!(base, other);
+    }
+}
+
+#[test]
+fn the_service_stays_inside_while_it_is_held() {
+    let mut g = given("networking: {service: {type: LoadBalancer}}");
+    let kind = |g: &Given| g.built().service.body["spec"]["type"].clone();
+    assert_eq!(kind(&g), "LoadBalancer");
+    g.hold_service = true;
+    assert_eq!(kind(&g), "ClusterIP");
+}
