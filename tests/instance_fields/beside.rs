@@ -43,6 +43,11 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
         "{database: {managed: {engine: CloudNativePG}}}",
         "5",
     ),
+    (
+        "auth.adminUser.passwordSecretRef.",
+        "{auth: {adminUser: {email: a@b, passwordSecretRef: {name: a, key: b}}}}",
+        "",
+    ),
     ("auth.adminUser.", "{auth: {adminUser: {email: a@b}}}", ""),
     ("auth.adminUser.email", "{}", "a@b"),
     (

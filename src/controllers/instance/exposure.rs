@@ -43,12 +43,7 @@ impl Exposure {
 }
 
 /// Decides. `claimed`: nobody is to be the first admin, or somebody is.
-pub fn decide(
-    v: &Validated<'_>,
-    observed: &Observed,
-    claimed: bool,
-    hosts: &Hosts,
-) -> Exposure {
+pub fn decide(v: &Validated<'_>, observed: &Observed, claimed: bool, hosts: &Hosts) -> Exposure {
     let waits = v.routes.after_bootstrap && !claimed;
     let way = |names: &[String], exists: bool| {
         let lost = hosts.conflict(v.id.uid, names.iter().map(String::as_str));

@@ -147,8 +147,12 @@ impl Controller {
             }
             let broken = verdict.is_broken() || done.keys.broken.is_some();
             let plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);
-            done.exposure =
-                exposure::decide(v, &before, plan.admin_exists_or_is_not_wanted(), &self.hosts);
+            done.exposure = exposure::decide(
+                v,
+                &before,
+                plan.admin_exists_or_is_not_wanted(),
+                &self.hosts,
+            );
             let hash = config_hash(pass, v, &plan, &before, &found, remembered);
             let stamp = bootstrap_stamp(v, &before, &found);
             let decided = Decided {
