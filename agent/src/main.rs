@@ -59,6 +59,9 @@ enum Command {
         /// Address and port of the pod to forward to the same port of loopback, once the server answers there.
         #[arg(long, value_name = "IP:PORT")]
         forward: Option<serve::forward::Forward>,
+        /// Which pods may ask for the right to wake agents: `ordinal` (the first of a StatefulSet), `hold` (each).
+        #[arg(long)]
+        gate: Option<serve::gate::Gate>,
     },
     /// Take one backup of a database into a bucket, and read it back.
     Backup,
@@ -112,9 +115,9 @@ fn main() -> ExitCode {
             log_to_stdout();
             runtime.block_on(bootstrap::run(&environment))
         }
-        Command::Serve { forward } => {
+        Command::Serve { forward, gate } => {
             log_to_stdout();
-            runtime.block_on(serve::run(&serve::Options { forward }, &environment))
+            runtime.block_on(serve::run(&serve::Options { forward, gate }, &environment))
         }
         Command::Backup => {
             log_to_stdout();

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use support::{Container, PATIENCE, Site};
 
 /// `END`: exit code after SIGTERM. `LEAVES`: leaves a child behind that ends at once. `STARTS`: milliseconds before it
-/// listens. `WORD`: what it says about itself.
+/// listens. It says whether it may schedule.
 const SERVER: &str = r#"
 const { createServer } = require('http');
 const { spawn } = require('child_process');
@@ -21,7 +21,7 @@ const env = process.env;
 const port = Number(env.PORT);
 const server = createServer((request, response) => {
   if (request.url === '/api/health' && request.headers.host === 'localhost') {
-    response.end(JSON.stringify(JSON.parse(env.WORD || '{"status":"ok"}')));
+    response.end(JSON.stringify({ status: 'ok', scheduler: env.HEARTBEAT_SCHEDULER_ENABLED }));
   } else if (request.url === '/echo') {
     request.pipe(response);
   } else {
@@ -40,9 +40,16 @@ setTimeout(() => server.listen(port, '127.0.0.1', () => console.log('listens')),
 /// Another address of this machine than the server's.
 const POD: &str = "127.0.0.2";
 
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 struct Pod {
     site: Site,
     port: u16,
+    /// Where the agent says who schedules.
+    status: u16,
 }
 
 impl Pod {
@@ -50,17 +57,17 @@ impl Pod {
         let mut site = Site::new();
         let program = site.root.join("server.cjs");
         fs::write(&program, SERVER).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         site.set("PORT", port.to_string());
         site.set(
             "PAPERCLIP_AGENT_SERVER_ARGV",
             format!(r#"["node", "{}"]"#, program.display()),
         );
-        Self { site, port }
+        Self {
+            site,
+            port,
+            status: 0,
+        }
     }
 
     fn start(&self) -> Container {
@@ -193,4 +200,105 @@ fn an_image_without_a_server_is_told() {
     let mut container = pod.start();
     assert_eq!(container.wait().code(), Some(2));
     assert_eq!(pod.site.result()["code"], "ServerNotFound");
+}
+
+/// Pods of one installation: they share a database, and each has its server.
+struct Fleet {
+    database: Pod,
+    _postgres: Container,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let mut database = Pod::new();
+        let postgres = database.site.start_ready();
+        let url = format!(
+            "postgres://paperclip:s3cret%2F%C3%B6ne%40@127.0.0.1:{}/paperclip?sslmode=disable",
+            database.site.port
+        );
+        database.site.set("DATABASE_URL", url);
+        Self {
+            database,
+            _postgres: postgres,
+        }
+    }
+
+    /// A pod of this name, started with these flags.
+    fn start(&self, name: &str, flags: &[&str]) -> (Pod, Container) {
+        let mut pod = Pod::new();
+        let url = self.database.site.variable("DATABASE_URL");
+        pod.site.set("DATABASE_URL", url);
+        pod.site.set("PAPERCLIP_AGENT_POD", name);
+        let status = free_port();
+        pod.site
+            .set("PAPERCLIP_AGENT_STATUS_PORT", status.to_string());
+        pod.status = status;
+        pod.site.give_away();
+        let agent = pod.site.agent();
+        let forward = format!("--forward={POD}:{}", pod.port);
+        let mut command = vec![agent.to_str().unwrap(), "serve", &forward];
+        command.extend(flags);
+        let container = pod.site.start_as(&command);
+        (pod, container)
+    }
+}
+
+impl Pod {
+    /// What the server was told, and what the agent says of it.
+    fn schedules(&self) -> Option<bool> {
+        let health = self.health()?;
+        let server = health.contains(r#""scheduler":"true""#);
+        let mut stream = TcpStream::connect(("127.0.0.1", self.status)).ok()?;
+        stream
+            .write_all(b"GET /status HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+            .ok()?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).ok()?;
+        let agent = said.contains(r#"{"scheduler":true}"#);
+        (server == agent).then_some(server)
+    }
+}
+
+#[test]
+fn of_many_pods_one_schedules_and_another_takes_over_when_it_is_gone() {
+    let fleet = Fleet::new();
+    let (first, holder) = fleet.start("clip-a", &["--gate=hold"]);
+    first.until("the first does not schedule", || {
+        first.schedules() == Some(true)
+    });
+    let (second, other) = fleet.start("clip-b", &["--gate=hold"]);
+    second.until("the second does not serve", || {
+        second.schedules() == Some(false)
+    });
+    assert_eq!(first.schedules(), Some(true));
+
+    // Killed: it has no time to say a word.
+    holder.kill();
+    second.until("nobody takes over", || second.schedules() == Some(true));
+    assert!(second.site.log().contains("got SIGTERM"), "started again");
+    assert_eq!(other.stop(), 0);
+}
+
+#[test]
+fn of_a_stateful_set_only_the_first_pod_asks() {
+    let fleet = Fleet::new();
+    let (second, other) = fleet.start("clip-1", &["--gate=ordinal"]);
+    second.until("the second does not serve", || {
+        second.schedules() == Some(false)
+    });
+    // Nobody holds the right, and still it does not take it.
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(second.schedules(), Some(false));
+    let (first, holder) = fleet.start("clip-0", &["--gate=ordinal"]);
+    first.until("the first does not schedule", || {
+        first.schedules() == Some(true)
+    });
+    // Another kind of workload beside it waits for the right.
+    let (third, beside) = fleet.start("clip-x", &["--gate=hold"]);
+    third.until("the third does not serve", || {
+        third.schedules() == Some(false)
+    });
+    for container in [other, holder, beside] {
+        assert_eq!(container.stop(), 0);
+    }
 }

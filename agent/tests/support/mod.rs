@@ -105,6 +105,10 @@ impl Site {
         self.variables.insert(name.to_owned(), value.into());
     }
 
+    pub fn variable(&self, name: &str) -> String {
+        self.variables.get(name).cloned().unwrap_or_default()
+    }
+
     pub fn agent(&self) -> PathBuf {
         self.root.join("bin/paperclip-agent")
     }
