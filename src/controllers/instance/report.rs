@@ -26,7 +26,7 @@ const SOON: Duration = Duration::from_secs(2);
 const LATER: Duration = Duration::from_secs(30);
 const EAGER_FOR: Duration = Duration::from_secs(300);
 /// Details of the status may lag so much behind.
-const DETAILS: Duration = Duration::from_millis(500);
+const DETAILS: Duration = Duration::from_secs(2);
 /// What nobody watches and a person may cure is tried again this often.
 const AGAIN: Duration = Duration::from_secs(30);
 

@@ -201,12 +201,6 @@ pub fn matters(before: Option<&InstanceStatus>, after: &InstanceStatus) -> bool 
             Some((c.status.clone(), reason, c.observed_generation))
         })
     };
-    let state = |s: &InstanceStatus| {
-        Some((
-            s.migration.as_ref()?.job.clone(),
-            s.migration.as_ref()?.state.clone(),
-        ))
-    };
     let admin = |s: &InstanceStatus| s.bootstrap.as_ref().map(|b| b.state.clone());
     let secrets = |s: &InstanceStatus| s.managed_resources.as_ref().map(|m| m.secrets.clone());
     before.phase != after.phase
@@ -214,7 +208,6 @@ pub fn matters(before: Option<&InstanceStatus>, after: &InstanceStatus) -> bool 
         || before.last_handled_reconcile_at != after.last_handled_reconcile_at
         || before.master_key != after.master_key
         || before.adopted != after.adopted
-        || state(before) != state(after)
         || admin(before) != admin(after)
         || secrets(before) != secrets(after)
         || said(before) != said(after)
