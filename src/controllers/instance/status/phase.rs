@@ -15,8 +15,10 @@ pub fn phase(scene: &Scene<'_>, parts: &[Part], sum: &Sum, elapsed: &Elapsed) ->
     if sum.stalled.is_some() && !scene.observed.serving() && !scene.suspended() {
         return Phase::Failed;
     }
-    if scene.suspended() && scene.observed.pods.is_empty() && scene.observed.wanted_replicas() == 0
-    {
+    let stopped = parts
+        .iter()
+        .any(|p| p.fact.reason == "StatefulSetSuspended");
+    if scene.suspended() && stopped {
         return Phase::Suspended;
     }
     let was_ready = scene.was_ready();
