@@ -13,7 +13,7 @@ pub fn same_as_file(path: &str, wanted: &str) {
     let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         found == wanted,
-        "{} differs from the code; run: UPDATE_GENERATED=1 cargo test --test crds --test reference",
+        "{} differs from the code; run: UPDATE_GENERATED=1 cargo test --test crds --test reference --test wrong_input",
         path.display()
     );
 }
