@@ -101,12 +101,12 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     ),
     (
         "objectStorage.provider",
-        "{objectStorage: {bucket: bbb, endpoint: 'https://x.test'}}",
+        "{objectStorage: {provider: s3, bucket: bbb, endpoint: 'https://x.test'}}",
         "minio",
     ),
     (
         "objectStorage.bucket",
-        "{objectStorage: {provider: s3}}",
+        "{objectStorage: {provider: s3, bucket: bbb}}",
         "ccc",
     ),
     (
@@ -313,4 +313,25 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
         "",
     ),
     ("lifecycle.drain.mode", "{}", "Auto"),
+];
+
+/// Fields that have no effect by design, with the reason.
+pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "security.seLinuxRelabel",
+        "kept for old manifests: volumes are labelled by the container runtime either way",
+    ),
+    (
+        "deployment.platformAdmin.email",
+        "reported with its section, and a variable for forks",
+    ),
+    ("auth.adminUser.email", "reported with its section"),
+    (
+        "probes.liveness.successThreshold",
+        "Kubernetes allows nothing but the default",
+    ),
+    (
+        "probes.startup.successThreshold",
+        "Kubernetes allows nothing but the default",
+    ),
 ];

@@ -5,3 +5,4 @@ mod images;
 mod installation;
 mod instance;
 mod serving;
+mod variables;

@@ -67,6 +67,42 @@ pub struct Workload {
     pub in_use: Option<Wish>,
 }
 
+impl Desired {
+    /// The objects that are wished for as they are; the claim, which is only made and grown, is not among them.
+    pub fn wishes(&self) -> Vec<&Wish> {
+        let Self {
+            account,
+            service,
+            ingress,
+            http_route,
+            budget,
+            workload,
+            policy,
+            jobs_policy,
+            claim: _,
+            database,
+            migration,
+            bootstrap,
+        } = self;
+        [
+            account.as_ref(),
+            Some(service),
+            ingress.as_ref(),
+            http_route.as_ref(),
+            budget.as_ref(),
+            workload.as_ref().map(|w| &w.wanted),
+            policy.as_ref(),
+            jobs_policy.as_ref(),
+            database.as_ref(),
+            migration.as_ref(),
+            bootstrap.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
 /// What is decided outside of the spec.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
