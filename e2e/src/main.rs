@@ -179,6 +179,7 @@ async fn prepare(cache: &Cache) -> Result<()> {
             Group::CoreDns,
             Group::Helm,
             Group::S3,
+            Group::Jaeger,
         ],
     )
     .await?;

@@ -4,8 +4,11 @@
 mod admission;
 mod cluster;
 mod database;
+mod fields;
 mod given;
 mod install;
+mod instance;
 mod operator;
 mod readme;
 mod routes;
+mod telemetry;
