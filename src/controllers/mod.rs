@@ -1,10 +1,11 @@
 //! The controllers, what they all see of the cluster, and how they are started. They never call each other: what one writes, the other
 //! sees through its cache.
 
+pub mod backup;
 pub mod database;
 pub mod instance;
 
-use crate::crd::{Instance, PaperclipDatabase};
+use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase};
 use crate::shared::backoff::Failures;
 use crate::shared::cache::{Cache, View};
 use crate::shared::context::{Context, wakes_itself, wakes_labelled, wakes_owner};
@@ -43,6 +44,8 @@ pub struct Caches {
     pub instances: Arc<Cache<Guarded<Instance>>>,
     /// PaperclipDatabases.
     pub databases: Arc<Cache<Guarded<PaperclipDatabase>>>,
+    /// PaperclipBackups.
+    pub backups: Arc<Cache<Guarded<PaperclipBackup>>>,
     /// StatefulSets of ours.
     pub stateful_sets: Arc<Cache<Workload>>,
     /// Deployments of ours.
@@ -76,6 +79,7 @@ pub struct World {
     hosts: Arc<instance::Hosts>,
     instance: (Roll, Arc<Triggers>),
     database: (Roll, Arc<Triggers>),
+    backup: (Roll, Arc<Triggers>),
 }
 
 impl World {
@@ -88,6 +92,10 @@ impl World {
         let database = (
             Roll::new(Kind::of::<PaperclipDatabase>()),
             Triggers::new(metrics.queue("database")),
+        );
+        let backup = (
+            Roll::new(Kind::of::<PaperclipBackup>()),
+            Triggers::new(metrics.queue("backup")),
         );
         let (wake_instance, wake_database) = (instance.1.clone(), database.1.clone());
         let forget = metrics.clone();
@@ -111,6 +119,11 @@ impl World {
         let instances = Arc::new(instances);
         // Definitions belong to no namespace.
         let definitions = (scopes == [String::new()]).then(|| Arc::new(Definitions::new(metrics)));
+        let backups = Cache::new(&[manager::INSTANCE, manager::BACKUP], scopes)
+            .on_itself(backup.0.follow())
+            .on_itself(wakes_itself(backup.1.clone()))
+            .on_owner(wakes_owner("Instance", wake_instance.clone()))
+            .on_owner(wakes_owner("PaperclipBackup", backup.1.clone()));
         let child = Children {
             scopes: scopes.to_vec(),
             metrics: metrics.clone(),
@@ -118,10 +131,12 @@ impl World {
             instances: instances.clone(),
             instance: wake_instance.clone(),
             database: wake_database.clone(),
+            backup: backup.1.clone(),
         };
         let caches = Arc::new(Caches {
             instances,
             databases: Arc::new(databases),
+            backups: Arc::new(backups),
             stateful_sets: child.cache(),
             deployments: child.cache(),
             services: child.cache(),
@@ -144,6 +159,7 @@ impl World {
             hosts,
             instance,
             database,
+            backup,
         }
     }
 
@@ -166,6 +182,7 @@ impl World {
         let c = &self.caches;
         w.start::<Instance, _>("informer Instance", "", &c.instances);
         w.start::<PaperclipDatabase, _>("informer PaperclipDatabase", "", &c.databases);
+        w.start::<PaperclipBackup, _>("informer PaperclipBackup", "", &c.backups);
         w.start::<apps::v1::StatefulSet, _>("informer StatefulSet", SELECTOR, &c.stateful_sets);
         w.start::<apps::v1::Deployment, _>("informer Deployment", SELECTOR, &c.deployments);
         w.start::<core::v1::Service, _>("informer Service", SELECTOR, &c.services);
@@ -205,6 +222,7 @@ impl World {
             let all = [
                 c.instances.synced(),
                 c.databases.synced(),
+                c.backups.synced(),
                 c.stateful_sets.synced(),
                 c.deployments.synced(),
                 c.services.synced(),
@@ -238,6 +256,12 @@ impl World {
             self.caches.clone(),
             database_failures.clone(),
         );
+        let backup_failures = Arc::new(Failures::default());
+        let backup = backup::Controller::new(
+            context.clone(),
+            self.caches.clone(),
+            backup_failures.clone(),
+        );
         tokio::join!(
             run(
                 instance,
@@ -253,6 +277,14 @@ impl World {
                 &self.database,
                 &context,
                 database_failures,
+                &stop
+            ),
+            run(
+                backup,
+                &self.caches.backups,
+                &self.backup,
+                &context,
+                backup_failures,
                 &stop
             ),
         );
@@ -289,6 +321,7 @@ struct Children {
     instances: Arc<Cache<Guarded<Instance>>>,
     instance: Arc<Triggers>,
     database: Arc<Triggers>,
+    backup: Arc<Triggers>,
 }
 
 impl Children {
@@ -296,7 +329,8 @@ impl Children {
         Arc::new(
             Cache::new(MANAGERS, &self.scopes)
                 .on_owner(wakes_owner("Instance", self.instance.clone()))
-                .on_owner(wakes_owner("PaperclipDatabase", self.database.clone())),
+                .on_owner(wakes_owner("PaperclipDatabase", self.database.clone()))
+                .on_owner(wakes_owner("PaperclipBackup", self.backup.clone())),
         )
     }
 }

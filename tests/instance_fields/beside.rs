@@ -315,8 +315,20 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     ("lifecycle.drain.mode", "{}", "Auto"),
 ];
 
+/// Said of the section that backups read and the Instance does not.
+const DESTINATION: &str =
+    "where the backups of the Instance go: its PaperclipBackups read it";
+
 /// Fields that have no effect by design, with the reason.
 pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("backup.s3.bucket", DESTINATION),
+    ("backup.s3.caSecretRef.key", DESTINATION),
+    ("backup.s3.caSecretRef.name", DESTINATION),
+    ("backup.s3.credentialsSecretRef.name", DESTINATION),
+    ("backup.s3.endpoint", DESTINATION),
+    ("backup.s3.forcePathStyle", DESTINATION),
+    ("backup.s3.path", DESTINATION),
+    ("backup.s3.region", DESTINATION),
     (
         "security.seLinuxRelabel",
         "kept for old manifests: volumes are labelled by the container runtime either way",

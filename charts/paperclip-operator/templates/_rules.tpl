@@ -11,13 +11,17 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [paperclip.inc]
   resources: [paperclipdatabases]
   verbs: [get, list, watch, create, patch, delete]
+# Backups that people ask for, and those that a schedule makes.
+- apiGroups: [paperclip.inc]
+  resources: [paperclipbackups]
+  verbs: [get, list, watch, create, patch, delete]
 # Conditions, phase and the other observed facts.
 - apiGroups: [paperclip.inc]
-  resources: [instances/status, paperclipdatabases/status]
+  resources: [instances/status, paperclipdatabases/status, paperclipbackups/status]
   verbs: [patch]
 # Owner references that block deletion: clusters with the admission plugin OwnerReferencesPermissionEnforcement (OpenShift) ask for this.
 - apiGroups: [paperclip.inc]
-  resources: [instances/finalizers, paperclipdatabases/finalizers]
+  resources: [instances/finalizers, paperclipdatabases/finalizers, paperclipbackups/finalizers]
   verbs: [update]
 # The server's workload and PostgreSQL's. `delete` is for a change of the workload's kind.
 - apiGroups: [apps]
@@ -45,7 +49,7 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
-# Schema migrations. `delete` is for Jobs whose turn is over.
+# Schema migrations and backups. `delete` is for Jobs whose turn is over.
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]

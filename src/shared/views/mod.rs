@@ -5,6 +5,7 @@ mod pod;
 pub use pod::{Pod, Trouble};
 
 use super::cache::View;
+use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -214,6 +215,9 @@ pub struct JobCondition {
     pub reason: Box<str>,
     /// For people.
     pub message: Box<str>,
+    /// Since when.
+    #[serde(rename = "lastTransitionTime")]
+    pub since: Option<Box<str>>,
 }
 
 /// How a Job stands.
@@ -228,6 +232,16 @@ pub enum JobState {
 }
 
 impl Job {
+    /// When it ended, if it has.
+    pub fn ended(&self) -> Option<Timestamp> {
+        let end = self
+            .status
+            .conditions
+            .iter()
+            .find(|c| matches!(&*c.kind, "Complete" | "Failed") && &*c.status == "True")?;
+        end.since.as_deref()?.parse().ok()
+    }
+
     /// How it stands.
     pub fn state(&self) -> JobState {
         let is = |kind: &str| {

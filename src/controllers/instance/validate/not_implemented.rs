@@ -91,7 +91,6 @@ missing! {
     "lifecycle.maintenanceWindows": |s| Some(!s.lifecycle.as_ref()?.maintenance_windows.is_empty());
     "backup.schedule": |s| given!(s, backup.schedule);
     "backup.retentionDays": |s| given!(s, backup.retention_days);
-    "backup.s3": |s| given!(s, backup.s3);
     "backup.timeZone": |s| given!(s, backup.time_zone);
     "backup.jitter": |s| given!(s, backup.jitter);
     "backup.immediate": |s| on!(s, backup.immediate);

@@ -1,0 +1,211 @@
+//! The PaperclipBackup controller against a real API server: one Job per backup, and no success without the agent's word. Nothing runs on
+//! this tier, so every backup ends without one. Whether a backup is one is seen on the node tier.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Result;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
+use paperclip_e2e::harness::{Cluster, Namespace, Operator, OperatorOptions, until};
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Test<'a> {
+    client: Client,
+    namespace: Namespace<'a>,
+    operator: Operator<'a>,
+}
+
+impl Test<'_> {
+    async fn start(name: &str) -> Result<Test<'static>> {
+        let cluster = Cluster::api().await?;
+        let namespace = cluster.namespace(name).await?;
+        let operator = cluster
+            .operator(OperatorOptions::for_namespace(&namespace.name))
+            .await?;
+        Ok(Test {
+            client: cluster.client().await?,
+            namespace,
+            operator,
+        })
+    }
+
+    fn kind(&self, kind: &str, plural: &str) -> Api<DynamicObject> {
+        let kind = ApiResource {
+            group: "paperclip.inc".to_owned(),
+            version: "v1alpha1".to_owned(),
+            api_version: "paperclip.inc/v1alpha1".to_owned(),
+            kind: kind.to_owned(),
+            plural: plural.to_owned(),
+        };
+        Api::namespaced_with(self.client.clone(), &self.namespace.name, &kind)
+    }
+
+    fn backups(&self) -> Api<DynamicObject> {
+        self.kind("PaperclipBackup", "paperclipbackups")
+    }
+
+    fn jobs(&self) -> Api<Job> {
+        Api::namespaced(self.client.clone(), &self.namespace.name)
+    }
+
+    /// As a person does it, with a name made up by the server.
+    async fn create(&self, spec: Value) -> Result<String> {
+        let object = json!({"apiVersion": "paperclip.inc/v1alpha1", "kind": "PaperclipBackup",
+            "metadata": {"generateName": "before-upgrade-"}, "spec": spec});
+        let made = self
+            .backups()
+            .create(&PostParams::default(), &serde_json::from_value(object)?)
+            .await?;
+        Ok(made.name_any())
+    }
+
+    async fn until(&self, name: &str, kind: &str, expected: &str) -> Result<DynamicObject> {
+        let what = format!("has {kind}={expected}");
+        until(&self.backups(), name, &what, 60 * SECOND, |object| {
+            condition(object, kind) == expected
+        })
+        .await
+    }
+
+    async fn jobs_of(&self, name: &str) -> Result<Vec<Job>> {
+        let all = self.jobs().list(&ListParams::default()).await?;
+        let owned = |job: &Job| {
+            job.owner_references()
+                .iter()
+                .any(|owner| owner.kind == "PaperclipBackup" && owner.name == name)
+        };
+        Ok(all.into_iter().filter(owned).collect())
+    }
+
+    /// An Instance `shop` with a bucket, and keys to it.
+    async fn shop(&self) -> Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace.name);
+        let keys = Secret {
+            metadata: kube::api::ObjectMeta {
+                name: Some("s3".to_owned()),
+                ..kube::api::ObjectMeta::default()
+            },
+            string_data: Some(BTreeMap::from([
+                ("AWS_ACCESS_KEY_ID".to_owned(), "id".to_owned()),
+                ("AWS_SECRET_ACCESS_KEY".to_owned(), "secret".to_owned()),
+            ])),
+            ..Secret::default()
+        };
+        secrets.create(&PostParams::default(), &keys).await?;
+        let instance = json!({"apiVersion": "paperclip.inc/v1alpha1", "kind": "Instance", "metadata": {"name": "shop"},
+        "spec": {
+            "image": {"repository": "ghcr.io/paperclipai/paperclip", "tag": "2026.916.1"},
+            "objectStorage": {"provider": "minio", "bucket": "uploads", "endpoint": "http://minio:9000", "credentialsSecretRef": {"name": "s3"}},
+        }});
+        self.kind("Instance", "instances")
+            .create(&PostParams::default(), &serde_json::from_value(instance)?)
+            .await?;
+        Ok(())
+    }
+}
+
+/// `Status/Reason` of a condition, empty if it is absent.
+fn condition(object: &DynamicObject, kind: &str) -> String {
+    let conditions = object.data["status"]["conditions"].as_array();
+    let found = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == kind);
+    found.map_or_else(String::new, |condition| {
+        let text = |name: &str| condition[name].as_str().unwrap_or_default().to_owned();
+        format!("{}/{}", text("status"), text("reason"))
+    })
+}
+
+#[tokio::test]
+async fn a_job_that_ends_without_the_agents_word_is_no_backup() -> Result<()> {
+    let mut test = Test::start("backup-word").await?;
+    test.shop().await?;
+    let name = test
+        .create(json!({"instanceRef": {"name": "shop"}}))
+        .await?;
+
+    // The node of this tier ends every Job well, and says nothing.
+    let ended = test.until(&name, "Failed", "True/NoResult").await?;
+    assert_eq!(ended.data["status"]["phase"], "Failed");
+    assert_eq!(condition(&ended, "Ready"), "False/NoResult");
+    assert_eq!(condition(&ended, "BackupDurable"), "False/NotProven");
+    assert!(ended.data["status"]["artifact"].is_null());
+
+    let jobs = test.jobs_of(&name).await?;
+    assert_eq!(jobs.len(), 1);
+    let pod = jobs[0]
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.spec.as_ref());
+    let agent = pod.and_then(|pod| pod.containers.first());
+    assert_eq!(
+        agent.and_then(|agent| agent.image.as_deref()),
+        Some("postgres:17-alpine")
+    );
+    let policies: Api<NetworkPolicy> = Api::namespaced(test.client.clone(), &test.namespace.name);
+    assert!(
+        policies.get_opt(&name).await?.is_none(),
+        "an ended backup needs no way through"
+    );
+
+    // Its end is final: without its Job, and with another operator.
+    test.namespace
+        .kubectl(&["delete", "job", &jobs[0].name_any(), "--wait=true"])
+        .await?;
+    test.operator.kill9().await?;
+    test.operator.start().await?;
+    tokio::time::sleep(5 * SECOND).await;
+    assert!(test.jobs_of(&name).await?.is_empty(), "it began again");
+    let after = test.backups().get(&name).await?;
+    assert_eq!(after.data["status"], ended.data["status"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backup_waits_for_what_it_needs_and_begins_by_itself() -> Result<()> {
+    let test = Test::start("backup-waits").await?;
+    let name = test
+        .create(json!({"instanceRef": {"name": "shop"}}))
+        .await?;
+    let refused = test
+        .until(&name, "Accepted", "False/InstanceNotFound")
+        .await?;
+    assert_eq!(refused.data["status"]["phase"], "Pending");
+    assert_eq!(condition(&refused, "Stalled"), "True/InstanceNotFound");
+    assert!(test.jobs_of(&name).await?.is_empty());
+
+    test.shop().await?;
+    test.until(&name, "Failed", "True/NoResult").await?;
+    assert_eq!(test.jobs_of(&name).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_and_no_pod_is_made_for_it() -> Result<()> {
+    let test = Test::start("backup-missing").await?;
+    test.shop().await?;
+    let storage = json!({"s3": {"bucket": "another", "credentialsSecretRef": {"name": "absent"}}});
+    let name = test
+        .create(json!({"instanceRef": {"name": "shop"}, "storage": storage}))
+        .await?;
+    let refused = test
+        .until(&name, "Accepted", "False/SecretNotFound")
+        .await?;
+    let text = refused.data["status"].to_string();
+    assert!(text.contains("absent"), "{text}");
+    let files = test
+        .create(json!({"instanceRef": {"name": "shop"}, "include": ["Database", "Files"]}))
+        .await?;
+    test.until(&files, "Accepted", "False/NotImplemented")
+        .await?;
+    assert!(test.jobs_of(&name).await?.is_empty());
+    assert!(test.jobs_of(&files).await?.is_empty());
+    Ok(())
+}

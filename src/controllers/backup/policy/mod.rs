@@ -1,0 +1,149 @@
+//! A PaperclipBackup with a schedule: the policy that makes one-shots, each an object with its own status. The clock is the operator's, so it
+//! also runs while an Instance is suspended. Must never begin two at once, and never count a backup that an object does not prove.
+
+mod child;
+mod plan;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use super::dereference::Found;
+use super::validate::{Input, Verdict, validate};
+use super::{Controller, Object, failure, hands_off};
+use crate::crd::backup::BackupPhase;
+use crate::crd::{PaperclipBackup, text};
+use crate::shared::cache::Seen;
+use crate::shared::controller::{Again, Failure};
+use crate::shared::duration;
+use crate::shared::guarded::Guarded;
+use crate::shared::names::manager;
+use crate::shared::schedule::{self, Schedule};
+use crate::shared::wish::Wish;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::tz::TimeZone;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How late a missed backup may still begin, unless the spec says otherwise.
+const STARTING_DEADLINE: Duration = Duration::from_secs(3600);
+/// The clock of the machine may be set; so it is looked at from time to time.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(3600);
+
+/// When backups are taken.
+#[derive(Debug)]
+pub struct Times {
+    schedule: Schedule,
+    zone: TimeZone,
+    jitter: Duration,
+    deadline: Duration,
+}
+
+/// The object is a policy.
+pub fn is_one(object: &PaperclipBackup) -> bool {
+    text(object.spec.schedule.as_ref()).is_some()
+}
+
+/// Reads the times of a policy, or says what is wrong with them.
+fn times(object: &PaperclipBackup) -> Result<Times, String> {
+    let spec = &object.spec;
+    let schedule = Schedule::parse(text(spec.schedule.as_ref()).unwrap_or_default())
+        .map_err(|why| format!("spec.schedule: {why}"))?;
+    let name = text(spec.time_zone.as_ref()).unwrap_or("UTC");
+    let zone = schedule::zone(name).ok_or_else(|| {
+        let name = crate::shared::conditions::quote(name);
+        format!("spec.timeZone: \"{name}\" is not an IANA zone")
+    })?;
+    let read = |field: Option<&String>, path: &str, default: Duration| match text(field) {
+        None => Ok(default),
+        Some(text) => duration::parse(text)
+            .ok_or_else(|| format!("spec.{path}: must be a duration such as 10m")),
+    };
+    Ok(Times {
+        schedule,
+        zone,
+        jitter: read(spec.jitter.as_ref(), "jitter", Duration::ZERO)?,
+        deadline: read(
+            spec.starting_deadline.as_ref(),
+            "startingDeadline",
+            STARTING_DEADLINE,
+        )?,
+    })
+}
+
+impl Controller {
+    /// One pass over a policy.
+    pub(super) async fn policy(
+        &self,
+        seen: &Object,
+        object: &PaperclipBackup,
+        found: &Found,
+    ) -> Result<Again, Failure> {
+        let context = &*self.context;
+        let now = Timestamp::now();
+        let children: Vec<Arc<Seen<Guarded<PaperclipBackup>>>> =
+            self.caches.backups.controlled_by(&seen.uid);
+        let children: Vec<&PaperclipBackup> = children
+            .iter()
+            .filter_map(|child| match &child.view {
+                Guarded::Ok(backup) if !child.deleting => Some(&**backup),
+                _ => None,
+            })
+            .collect();
+        let times = times(object);
+        let verdict = judge(object, found, &context.options);
+        let usable = matches!(verdict, Verdict::Accepted(_)) && !hands_off(object);
+        let plan = times.as_ref().ok().map(|times| {
+            plan::of(&plan::Input {
+                times,
+                object,
+                now,
+                running: children.iter().any(|child| runs(child)),
+            })
+        });
+        let begun = plan.as_ref().filter(|_| usable).and_then(|plan| plan.start);
+        if let Some(tick) = begun {
+            let wish = Wish::of(&child::build(object, tick))
+                .map_err(|e| failure("build", "InternalError", &e))?;
+            context
+                .applier(manager::BACKUP)
+                .ensure(&self.caches.backups, &wish)
+                .await
+                .map_err(|e| failure("apply", e.reason(), &e))?;
+        }
+        let status = status::of(&status::Observed {
+            object,
+            times: times.as_ref().map(|_| ()).map_err(String::as_str),
+            verdict: &verdict,
+            plan: plan.as_ref().filter(|_| usable),
+            children: &children,
+            now: &Time(now),
+        });
+        self.write(seen, object.status.as_ref(), &status).await?;
+        if let Some((severity, reason, text)) = status::happening(object.status.as_ref(), &status) {
+            self.tell(seen, severity, reason, &text);
+        }
+        let wake = plan.map_or(LOOK_AT_CLOCK, |plan| plan.wake);
+        Ok(Again::After(wake.min(LOOK_AT_CLOCK)))
+    }
+}
+
+/// Whether each of its backups could be taken now.
+fn judge(
+    object: &PaperclipBackup,
+    found: &Found,
+    options: &crate::shared::options::Options,
+) -> Verdict {
+    let mut one = object.clone();
+    one.spec.schedule = None;
+    validate(&Input {
+        object: &one,
+        found,
+        options,
+    })
+}
+
+fn runs(child: &PaperclipBackup) -> bool {
+    let phase = child.status.as_ref().and_then(|s| s.phase.as_ref());
+    !phase.is_some_and(|p| *p == BackupPhase::Complete || *p == BackupPhase::Failed)
+}

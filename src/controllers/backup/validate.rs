@@ -1,0 +1,463 @@
+//! Raw spec and what it refers to, to [`Validated`]. Pure. After this step nobody looks at the raw spec.
+
+mod destination;
+
+pub use destination::Destination;
+
+use super::dereference::Found;
+use crate::crd::database::DatabaseEngine;
+use crate::crd::instance::DatabaseMode;
+use crate::crd::shared::{BackupPart, DeletionPolicy, VerificationLevel};
+use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase, SecretKeyRef, text, word};
+use crate::shared::conditions::{list, quote};
+use crate::shared::duration;
+use crate::shared::names::API_VERSION;
+use crate::shared::options::Options;
+use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Longest duration of a backup, unless the spec says otherwise.
+const DEADLINE: Duration = Duration::from_secs(6 * 3600);
+/// The description of an installation travels in a variable of the Job; the kernel takes no longer one.
+const SPEC_LIMIT: usize = 100 << 10;
+/// Major version whose client is used for a database that has not told its own.
+const VERSION: i32 = 17;
+
+/// What is looked at.
+pub struct Input<'a> {
+    /// As it is stored.
+    pub object: &'a PaperclipBackup,
+    /// What it refers to.
+    pub found: &'a Found,
+    /// Options of the process.
+    pub options: &'a Options,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It can be done.
+    Accepted(Box<Validated>),
+    /// It cannot be done: reason of `Accepted`, and why.
+    Refused(&'static str, String),
+    /// It will be possible: reason of `Reconciling`, and what for.
+    Waiting(&'static str, String),
+}
+
+/// A backup that can be taken.
+#[derive(Debug)]
+pub struct Validated {
+    /// Namespace.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Reference to it, as controller of its children.
+    pub owner: OwnerReference,
+    /// Value of the instance label.
+    pub installation: String,
+    /// Where it goes.
+    pub destination: Destination,
+    /// The database.
+    pub source: Source,
+    /// Public keys.
+    pub recipients: Vec<String>,
+    /// The Instance as it is, without passwords.
+    pub spec: Option<String>,
+    /// What the manifest says of whose data these are.
+    pub about: Value,
+    /// CPU and memory of the agent.
+    pub resources: ResourceRequirements,
+    /// Longest duration.
+    pub deadline: Duration,
+    /// Restrict connections of the Job.
+    pub policy: bool,
+    /// Image that the agent is copied from.
+    pub agent_image: String,
+    /// DNS domain of the cluster.
+    pub domain: String,
+    /// What is not done of it, though the rest is.
+    pub notes: Vec<String>,
+}
+
+/// The database.
+#[derive(Debug)]
+pub struct Source {
+    /// Where its URL is.
+    pub url: SecretKeyRef,
+    /// Image with the programs of its version.
+    pub image: String,
+    /// Secrets for the registry.
+    pub pull_secrets: Vec<LocalObjectReference>,
+    /// Labels that nodes must have.
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pod bears.
+    pub tolerations: Vec<Toleration>,
+    /// Priority class.
+    pub priority_class: Option<String>,
+    /// Which engine runs it.
+    pub engine: DatabaseEngine,
+}
+
+/// Names of the Secrets that a Job would mount.
+pub fn secrets(object: &PaperclipBackup, found: &Found) -> Vec<String> {
+    destination::resolve(object, found.instance())
+        .ok()
+        .flatten()
+        .map(|d| d.secrets())
+        .unwrap_or_default()
+}
+
+/// Checks.
+pub fn validate(input: &Input<'_>) -> Verdict {
+    match accept(input) {
+        Ok(validated) => Verdict::Accepted(Box::new(validated)),
+        Err(verdict) => verdict,
+    }
+}
+
+fn refused<T>(reason: &'static str, text: impl Into<String>) -> Result<T, Verdict> {
+    Err(Verdict::Refused(reason, text.into()))
+}
+
+fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
+    let (object, found) = (input.object, input.found);
+    let (spec, meta) = (&object.spec, &object.metadata);
+    if spec.instance_ref.is_some() == spec.database_ref.is_some() {
+        return refused(
+            "InvalidSpec",
+            "spec: set exactly one of instanceRef, databaseRef",
+        );
+    }
+    let parts = parts(object)?;
+    if let Some(reference) = &spec.instance_ref {
+        instance(found, &reference.name)?;
+    }
+    let installation = spec
+        .instance_ref
+        .as_ref()
+        .or(spec.database_ref.as_ref())
+        .map(|r| r.name.clone())
+        .unwrap_or_default();
+    let Some(destination) = destination::resolve(object, found.instance())
+        .or_else(|text| refused("InvalidSpec", text))?
+    else {
+        return refused(
+            "NoDestination",
+            "no destination: set spec.storage.s3 here, or backup.s3 or objectStorage of the Instance",
+        );
+    };
+    missing_secrets(found)?;
+    let recipients = recipients(object)?;
+    let deadline = match text(spec.active_deadline.as_ref()).map(duration::parse) {
+        None => DEADLINE,
+        Some(Some(deadline)) if deadline >= Duration::from_secs(1) => deadline,
+        Some(_) => {
+            return refused(
+                "InvalidSpec",
+                "spec.activeDeadline: must be a duration of at least 1s, such as 6h",
+            );
+        }
+    };
+    let source = source(found, &installation)?;
+    let described = parts
+        .contains(&BackupPart::Spec)
+        .then(|| found.instance().map(description))
+        .flatten();
+    if described.as_ref().is_some_and(|s| s.len() > SPEC_LIMIT) {
+        return refused(
+            "InvalidSpec",
+            "spec.include: the Instance is too large to be kept beside the dump; leave Spec out",
+        );
+    }
+    let (namespace, name, uid) = (
+        meta.namespace.clone().unwrap_or_default(),
+        meta.name.clone().unwrap_or_default(),
+        meta.uid.clone().unwrap_or_default(),
+    );
+    Ok(Validated {
+        owner: OwnerReference {
+            api_version: API_VERSION.to_owned(),
+            kind: "PaperclipBackup".to_owned(),
+            name: name.clone(),
+            uid: uid.clone(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        },
+        about: about(object, found, &installation),
+        installation,
+        destination,
+        source,
+        recipients,
+        spec: described,
+        resources: spec
+            .resources
+            .as_deref()
+            .cloned()
+            .unwrap_or_else(default_resources),
+        deadline,
+        policy: policy(found.instance()),
+        agent_image: input.options.agent_image.clone(),
+        domain: input.options.cluster_domain.clone(),
+        notes: notes(object),
+        namespace,
+        name,
+        uid,
+    })
+}
+
+/// What is asked for and not built: a backup without it must not be taken for one with it.
+fn parts(object: &PaperclipBackup) -> Result<Vec<BackupPart>, Verdict> {
+    let mut parts = vec![];
+    for part in &object.spec.include {
+        match part.known() {
+            Ok(part @ (BackupPart::Database | BackupPart::Spec)) => parts.push(part),
+            Ok(_) => {
+                return refused(
+                    "NotImplemented",
+                    format!(
+                        "spec.include: {} is not built into this version of the operator; Database and Spec are",
+                        part.as_str()
+                    ),
+                );
+            }
+            Err(unknown) => {
+                return refused(
+                    "InvalidSpec",
+                    format!(
+                        "spec.include: \"{}\" is no part of a backup",
+                        quote(unknown)
+                    ),
+                );
+            }
+        }
+    }
+    if parts.is_empty() {
+        return Ok(vec![BackupPart::Database, BackupPart::Spec]);
+    }
+    if !parts.contains(&BackupPart::Database) {
+        return refused(
+            "NotImplemented",
+            "spec.include: a backup without Database is not built into this version of the operator",
+        );
+    }
+    Ok(parts)
+}
+
+fn instance<'a>(found: &'a Found, name: &str) -> Result<&'a Instance, Verdict> {
+    let Some(instance) = found.instance() else {
+        let text = if found.instance.is_some() {
+            format!("Instance \"{name}\" cannot be decoded")
+        } else {
+            format!("spec.instanceRef: there is no Instance \"{name}\" in this namespace")
+        };
+        return refused("InstanceNotFound", text);
+    };
+    let mode = instance
+        .spec
+        .database
+        .as_ref()
+        .and_then(|d| word(d.mode.as_ref()).ok().flatten());
+    if mode == Some(DatabaseMode::Embedded) {
+        return refused(
+            "EmbeddedRunning",
+            format!(
+                "Instance \"{name}\" has an embedded database: it cannot be copied while it runs; use database.mode managed or external"
+            ),
+        );
+    }
+    Ok(instance)
+}
+
+fn missing_secrets(found: &Found) -> Result<(), Verdict> {
+    let missing: Vec<String> = found
+        .secrets
+        .iter()
+        .filter(|(_, keys)| keys.is_none())
+        .map(|(name, _)| format!("there is no Secret \"{name}\" in this namespace"))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        refused("SecretNotFound", list(&missing))
+    }
+}
+
+fn source(found: &Found, name: &str) -> Result<Source, Verdict> {
+    let Some(database) = found.database() else {
+        return Err(Verdict::Waiting(
+            "WaitingForChild",
+            format!("waiting for PaperclipDatabase \"{name}\""),
+        ));
+    };
+    let status = database.status.clone().unwrap_or_default();
+    let Some(url) = status.connection_secret_ref else {
+        return Err(Verdict::Waiting(
+            "WaitingForChild",
+            format!("PaperclipDatabase \"{name}\" has not told where its connection URL is"),
+        ));
+    };
+    let spec = &database.spec;
+    let version = spec.version.or(status.version).unwrap_or(VERSION);
+    Ok(Source {
+        url,
+        image: text(spec.image.as_ref())
+            .map_or_else(|| format!("postgres:{version}-alpine"), ToOwned::to_owned),
+        pull_secrets: spec
+            .image_pull_secrets
+            .iter()
+            .map(|s| LocalObjectReference {
+                name: s.name.clone(),
+            })
+            .collect(),
+        node_selector: spec.node_selector.clone(),
+        tolerations: spec.tolerations.clone(),
+        priority_class: text(spec.priority_class_name.as_ref()).map(ToOwned::to_owned),
+        engine: engine(database),
+    })
+}
+
+fn engine(database: &PaperclipDatabase) -> DatabaseEngine {
+    word(database.spec.engine.as_ref())
+        .ok()
+        .flatten()
+        .unwrap_or(DatabaseEngine::Managed)
+}
+
+fn recipients(object: &PaperclipBackup) -> Result<Vec<String>, Verdict> {
+    let Some(encryption) = &object.spec.encryption else {
+        return Ok(vec![]);
+    };
+    let is_key = |key: &str| {
+        key.strip_prefix("age1").is_some_and(|rest| {
+            rest.len() == 58
+                && rest
+                    .bytes()
+                    .all(|b| b"qpzry9x8gf2tvdw0s3jn54khce6mua7l".contains(&b))
+        })
+    };
+    if encryption.recipients.is_empty() {
+        return refused(
+            "InvalidSpec",
+            "spec.encryption.recipients: name at least one key",
+        );
+    }
+    for (index, key) in encryption.recipients.iter().enumerate() {
+        if !is_key(key) {
+            return refused(
+                "InvalidSpec",
+                format!("spec.encryption.recipients[{index}]: must be a public key of age (age1…)"),
+            );
+        }
+    }
+    Ok(encryption.recipients.clone())
+}
+
+/// The Instance as somebody would apply it again. A password in a URL stays out.
+fn description(instance: &Instance) -> String {
+    let meta = &instance.metadata;
+    let mut spec = serde_json::to_value(&instance.spec).unwrap_or_default();
+    if let Some(database) = spec["database"].as_object_mut() {
+        database.remove("externalURL");
+    }
+    let annotations: BTreeMap<&String, &String> = meta
+        .annotations
+        .iter()
+        .flatten()
+        .filter(|(name, _)| *name != "kubectl.kubernetes.io/last-applied-configuration")
+        .collect();
+    // JSON is YAML.
+    let object = json!({
+        "apiVersion": API_VERSION,
+        "kind": "Instance",
+        "metadata": {
+            "name": meta.name, "namespace": meta.namespace, "labels": meta.labels, "annotations": annotations,
+        },
+        "spec": spec,
+    });
+    format!("{object:#}\n")
+}
+
+fn about(object: &PaperclipBackup, found: &Found, installation: &str) -> Value {
+    let meta = &object.metadata;
+    let subject =
+        |uid: Option<&str>| json!({"namespace": meta.namespace, "name": installation, "uid": uid});
+    let mut about = json!({
+        "backup": {"name": meta.name, "uid": meta.uid},
+        "reason": object.spec.reason.as_ref().map_or("Manual", |r| r.as_str()),
+        "operatorVersion": env!("CARGO_PKG_VERSION"),
+    });
+    if let Some(instance) = found.instance() {
+        about["instance"] = subject(instance.metadata.uid.as_deref());
+        let version = instance
+            .status
+            .as_ref()
+            .and_then(|s| s.running_version.clone());
+        if let Some(version) = version {
+            about["appVersion"] = version.into();
+        }
+    } else if let Some(database) = found.database() {
+        about["databaseObject"] = subject(database.metadata.uid.as_deref());
+    }
+    about
+}
+
+fn policy(instance: Option<&Instance>) -> bool {
+    instance
+        .and_then(|i| i.spec.security.as_ref()?.network_policy.as_ref()?.enabled)
+        .unwrap_or(true)
+}
+
+fn notes(object: &PaperclipBackup) -> Vec<String> {
+    let spec = &object.spec;
+    let mut notes = vec![];
+    let mut say = |path: &str| {
+        notes.push(format!(
+            "spec.{path}: not built into this version of the operator, has no effect yet"
+        ));
+    };
+    if spec
+        .deletion_policy
+        .as_ref()
+        .is_some_and(|p| *p == DeletionPolicy::Delete)
+    {
+        say("deletionPolicy");
+    }
+    if spec.retention.is_some() {
+        say("retention");
+    }
+    if let Some(verification) = &spec.verification {
+        if text(verification.schedule.as_ref()).is_some() {
+            say("verification.schedule");
+        }
+        if text(verification.max_age.as_ref()).is_some() {
+            say("verification.maxAge");
+        }
+        // Every backup is read back.
+        if verification
+            .level
+            .as_ref()
+            .is_some_and(|l| *l != VerificationLevel::Checksum)
+        {
+            say("verification.level");
+        }
+    }
+    notes
+}
+
+fn default_resources() -> ResourceRequirements {
+    ResourceRequirements {
+        requests: Some(
+            [("cpu", "50m"), ("memory", "64Mi")]
+                .map(|(k, q)| (k.to_owned(), Quantity(q.into())))
+                .into(),
+        ),
+        limits: None,
+        claims: None,
+    }
+}
