@@ -209,3 +209,48 @@ async fn what_is_missing_is_named_and_no_pod_is_made_for_it() -> Result<()> {
     assert!(test.jobs_of(&files).await?.is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_policy_makes_backups_that_are_objects_of_their_own() -> Result<()> {
+    let mut test = Test::start("backup-policy").await?;
+    test.shop().await?;
+    let policy = |name: &str, schedule: &str| {
+        json!({"apiVersion": "paperclip.inc/v1alpha1", "kind": "PaperclipBackup", "metadata": {"name": name},
+            "spec": {"instanceRef": {"name": "shop"}, "schedule": schedule, "immediate": true}})
+    };
+    for object in [
+        policy("nightly", "17 2 * * *"),
+        policy("wrong", "0 17 2 * * *"),
+    ] {
+        let object = serde_json::from_value(object)?;
+        test.backups()
+            .create(&PostParams::default(), &object)
+            .await?;
+    }
+    let wrong = test
+        .until("wrong", "Ready", "False/InvalidSchedule")
+        .await?;
+    assert!(wrong.data["status"].to_string().contains("has 6 fields"));
+
+    // Nothing runs on this tier, so the first backup fails; and the policy says so.
+    let seen = test
+        .until("nightly", "Ready", "False/LastRunFailed")
+        .await?;
+    let status = &seen.data["status"];
+    assert!(status["nextScheduleTime"].is_string(), "{status}");
+    assert_eq!(status["missedRuns"], 0);
+    let first = status["lastFailed"]["name"].as_str().unwrap_or_default();
+    assert!(first.starts_with("nightly-2"), "{status}");
+    let one = test.backups().get(first).await?;
+    assert_eq!(one.data["spec"]["reason"], "Scheduled");
+    assert!(one.data["spec"]["schedule"].is_null());
+    assert_eq!(test.jobs_of(first).await?.len(), 1);
+
+    // Another operator begins nothing that was begun.
+    test.operator.kill9().await?;
+    test.operator.start().await?;
+    tokio::time::sleep(5 * SECOND).await;
+    let all = test.backups().list(&ListParams::default()).await?;
+    assert_eq!(all.items.len(), 3, "nightly, wrong, and one of nightly's");
+    Ok(())
+}
