@@ -316,8 +316,7 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
 ];
 
 /// Said of the section that backups read and the Instance does not.
-const DESTINATION: &str =
-    "where the backups of the Instance go: its PaperclipBackups read it";
+const DESTINATION: &str = "where the backups of the Instance go: its PaperclipBackups read it";
 
 /// Fields that have no effect by design, with the reason.
 pub const WITHOUT_EFFECT: &[(&str, &str)] = &[
