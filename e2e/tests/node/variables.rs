@@ -21,6 +21,14 @@ const OTHERS: &[(&str, &str)] = &[
         "forks; PAPERCLIP_LOG_LEVEL beside it is the one that counts",
     ),
     (
+        "PAPERCLIP_SEED_ADMIN_EMAIL",
+        "forks; the Job that makes the first admin has it too",
+    ),
+    (
+        "PAPERCLIP_SEED_ADMIN_NAME",
+        "forks; the Job that makes the first admin has it too",
+    ),
+    (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "OpenTelemetry's packages, if the image has them",
     ),
