@@ -239,7 +239,7 @@ impl Plan {
         }
         match (&self.wait, hash) {
             (None, Some(_)) => Server::Run {
-                replicas: 1,
+                replicas: v.scale.replicas,
                 config_hash: hash,
             },
             // It serves, or is to: what runs goes on as it is.

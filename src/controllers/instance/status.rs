@@ -8,6 +8,7 @@ mod migration;
 mod objects;
 mod parts;
 mod phase;
+mod scale;
 mod server;
 mod storage;
 mod sum;

@@ -17,13 +17,14 @@ pub mod pod;
 pub mod probes;
 pub mod references;
 pub mod routes;
+pub mod scale;
 pub mod storage;
 pub mod unsupported;
 
 use super::found::{Found, Learned};
 use crate::crd::instance::{AdoptedStatus, Instance, InstanceSpec, Workload};
 use crate::crd::shared::DeletionPolicy;
-use findings::{Class, Findings};
+use findings::Findings;
 use names::Identity;
 use references::Broken;
 use std::borrow::Cow;
@@ -41,6 +42,8 @@ pub struct Validated<'a> {
     pub database: database::Database<'a>,
     /// What the server signs and encrypts with.
     pub keys: keys::Keys<'a>,
+    /// How many server pods there are.
+    pub scale: scale::Scale,
     /// Who is to be the first admin.
     pub admin: Option<admin::Admin<'a>>,
     /// Where it keeps files.
@@ -190,10 +193,11 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         .is_none_or(|s| s.first_ready_time.is_none());
     let restoring = crate::crd::text(spec.restore_from.as_ref()).is_some();
     let hold = (restoring && first_start).then_some(RESTORE);
-    replicas(spec, &database, &mut out);
+    let scale = scale::scale(spec, database.has_child(), &mut out);
     let budget = disruption::budget(spec, fewest(spec, &database), &mut out);
     let volume = storage::volume(spec, &id, adopted, &mut out);
     let validated = Validated {
+        scale,
         admin: admin::admin(
             spec,
             &id,
@@ -244,27 +248,6 @@ fn words(spec: &InstanceSpec, out: &mut Findings) {
     }
     if let Some(execution) = spec.adapters.as_ref().and_then(|a| a.execution.as_ref()) {
         out.word("adapters.execution.mode", execution.mode.as_ref());
-    }
-}
-
-fn replicas(spec: &InstanceSpec, database: &database::Database<'_>, out: &mut Findings) {
-    let asked = spec
-        .availability
-        .as_ref()
-        .and_then(|a| a.replicas)
-        .unwrap_or(1);
-    if asked < 1 {
-        out.invalid(
-            "availability.replicas",
-            format!("{asked} must be at least 1; to stop the server set suspended"),
-        );
-    }
-    if asked > 1 && !database.has_child() {
-        out.add(
-            Class::Overridden,
-            "availability.replicas",
-            "held at 1, database.mode is embedded",
-        );
     }
 }
 

@@ -137,7 +137,12 @@ fn ours<'a>(v: &'a Validated<'_>, connection: &'a Connection, ipv6: bool) -> Vec
     keys(v, &mut list);
     uploads(v, &mut list);
     let e = &v.environment;
-    list.text("HEARTBEAT_SCHEDULER_ENABLED", e.heartbeat.to_string());
+    if v.scale.gated {
+        // Who wakes agents is decided in the pods.
+        list.put("PAPERCLIP_AGENT_POD", Source::Field("metadata.name"));
+    } else {
+        list.text("HEARTBEAT_SCHEDULER_ENABLED", e.heartbeat.to_string());
+    }
     list.text(
         "HEARTBEAT_SCHEDULER_INTERVAL_MS",
         e.heartbeat_interval.to_string(),
@@ -208,7 +213,7 @@ fn keys<'a>(v: &'a Validated<'_>, list: &mut List<'a>) {
     list.key(SESSION_KEY, &k.session);
     for name in APP_KEYS {
         // The key of open decisions is on the data volume of an Instance that was taken over.
-        if name == APP_KEYS[0] && v.adopted {
+        if name == APP_KEYS[0] && v.adopted && !v.scale.many {
             continue;
         }
         list.secret(name, &k.app, name);

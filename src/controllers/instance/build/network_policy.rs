@@ -14,6 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 const POSTGRES: u16 = 5432;
+/// Where the agent says whether its server wakes agents.
+const STATUS: u16 = 3102;
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// Of the server's pods; `None`: connections are not restricted.
@@ -27,7 +29,9 @@ pub fn server(v: &Validated<'_>, s: &Setting<'_>) -> Option<NetworkPolicy> {
             pod_selector: Some(labelled([(names::LABEL_NAME, names::MANAGED_BY)])),
             ip_block: None,
         };
-        ingress.push(from(vec![operator], listen()));
+        let mut ports = vec![tcp(v.network.listen)];
+        ports.extend(v.scale.gated.then(|| tcp(STATUS)));
+        ingress.push(from(vec![operator], Some(ports)));
     }
     if !policy.from.is_empty() {
         ingress.push(from(blocks(&policy.from), listen()));

@@ -11,6 +11,9 @@ pub fn command(v: &Validated<'_>) -> Option<Vec<String>> {
         // The server accepts loopback only, so the agent listens on the pod's address.
         flags.push(format!("--forward=$(POD_IP):{}", v.network.listen));
     }
+    if v.scale.gated {
+        flags.push("--gate=ordinal".to_owned());
+    }
     (!flags.is_empty()).then(|| {
         [AGENT.to_owned(), "serve".to_owned()]
             .into_iter()

@@ -26,7 +26,8 @@ pub fn build(v: &Validated<'_>, hold: bool) -> Service {
                 v.network.service_type.into()
             }),
             selector: Some(names::selector(v.id.name, Component::Server)),
-            session_affinity: Some("None".into()),
+            // Live events are told by the process that they happened in.
+            session_affinity: Some(if v.scale.many { "ClientIP" } else { "None" }.into()),
             ports: Some(vec![ServicePort {
                 name: Some(PORT.into()),
                 port: v.network.port.into(),

@@ -66,6 +66,7 @@ pub fn announcements(before: Option<&InstanceStatus>, after: &InstanceStatus) ->
     faults(&mut list);
     removals(&mut list);
     drains(&mut list);
+    replicas(&mut list);
     list.out
 }
 
@@ -275,5 +276,20 @@ fn faults(list: &mut List<'_>) {
     }
     if was && !is {
         list.say(Severity::Normal, "Recovered", "passes succeed again");
+    }
+}
+
+/// Several replicas are asked for, and something that they need is missing.
+fn replicas(list: &mut List<'_>) {
+    const KIND: &str = "MultiReplicaPreconditions";
+    let Some(now) = list.is(KIND).filter(|c| c.status == "False") else {
+        return;
+    };
+    if list.was(KIND).is_none_or(|was| was.status != "False") {
+        list.say(
+            Severity::Warning,
+            "MultiReplicaPreconditionsNotMet",
+            now.message.clone(),
+        );
     }
 }

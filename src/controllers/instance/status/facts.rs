@@ -55,6 +55,16 @@ pub fn leader(scene: &Scene<'_>) -> Option<String> {
         .pods
         .iter()
         .filter(|p| p.view.ready && !p.deleting);
+    let gated = scene
+        .verdict
+        .validated
+        .as_ref()
+        .is_some_and(|v| v.scale.gated);
+    if gated {
+        // The others never ask for the right.
+        let first = format!("{}-0", scene.name());
+        return ready.any(|p| *p.key.name == *first).then_some(first);
+    }
     match (ready.next(), ready.next()) {
         (Some(pod), None) => Some(pod.key.name.to_string()),
         _ => None,

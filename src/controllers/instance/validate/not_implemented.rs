@@ -4,9 +4,7 @@
 
 use super::findings::{Class, Findings};
 use crate::controllers::instance::deletion::wants_final_backup;
-use crate::crd::instance::{
-    BootstrapMode, ExecutionMode, Image, InstanceSpec, SchedulerGating, Workload,
-};
+use crate::crd::instance::{BootstrapMode, ExecutionMode, Image, InstanceSpec, Workload};
 use crate::crd::shared::DeletionPolicy;
 
 /// One entry.
@@ -53,11 +51,6 @@ pub fn bootstrap_is_off(spec: &InstanceSpec) -> bool {
     mode(spec).is_some_and(|m| m == BootstrapMode::Disabled)
 }
 
-fn many(spec: &InstanceSpec) -> bool {
-    let replicas = spec.availability.as_ref().and_then(|a| a.replicas);
-    replicas.is_some_and(|r| r > 1)
-}
-
 fn follows(image: &Image) -> Option<bool> {
     image.auto_update.as_ref()?.enabled
 }
@@ -66,10 +59,6 @@ missing! {
     "image.autoUpdate": |s| follows(s.image.as_ref()?);
     "auth.operatorTokenSecretRef": |s| given!(s, auth.operator_token_secret_ref);
     "branding.cssConfigMapRef": |s| given!(s, branding.css_config_map_ref);
-    "heartbeat.schedulerGating": |s| {
-        let gating = s.heartbeat.as_ref()?.scheduler_gating.as_ref()?;
-        Some(*gating != SchedulerGating::Ordinal && many(s))
-    };
     "adapters.cloudSandbox": |s| on!(s, adapters.cloud_sandbox.enabled);
     "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
     "connections": |s| given!(s, connections);
@@ -78,7 +67,6 @@ missing! {
     "observability.metrics.serviceMonitor": |s| on!(s, observability.metrics.service_monitor.enabled);
     "observability.metrics.prometheusRule": |s| on!(s, observability.metrics.prometheus_rule.enabled);
     "observability.metrics.grafanaDashboard": |s| on!(s, observability.metrics.grafana_dashboard.enabled);
-    "availability.replicas": |s| Some(many(s));
     "availability.autoScaling": |s| on!(s, availability.auto_scaling.enabled);
     "deletionPolicy": |s| Some(*s.deletion_policy.as_ref()? == DeletionPolicy::Delete && wants_final_backup(s));
     "workload": |s| {

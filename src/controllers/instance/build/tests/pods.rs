@@ -242,3 +242,40 @@ fn the_agent_that_runs_is_known_so_that_an_update_of_the_operator_restarts_nothi
     assert_eq!(image(&workload.wanted), "registry.test/agent:1");
     assert_eq!(image(&workload.in_use.unwrap()), "registry.test/agent:0");
 }
+
+#[test]
+fn several_pods_ask_who_of_them_wakes_agents() {
+    let g = given("availability: {replicas: 3}");
+    assert_eq!(
+        g.server()["command"],
+        json!([
+            "/paperclip-agent/paperclip-agent",
+            "serve",
+            "--gate=ordinal"
+        ])
+    );
+    assert_eq!(g.var("HEARTBEAT_SCHEDULER_ENABLED"), Value::Null);
+    assert_eq!(
+        g.var("PAPERCLIP_AGENT_POD")["valueFrom"]["fieldRef"]["fieldPath"],
+        "metadata.name"
+    );
+    let service = g.built().service.body;
+    assert_eq!(service["spec"]["sessionAffinity"], "ClientIP");
+    let ingress = g.built().policy.unwrap().body["spec"]["ingress"].clone();
+    assert_eq!(ingress[1]["ports"][1]["port"], 3102, "{ingress}");
+    // Who schedules nothing needs no gate.
+    let quiet = given("{availability: {replicas: 3}, heartbeat: {enabled: false}}");
+    assert_eq!(quiet.server()["command"], Value::Null);
+    assert_eq!(quiet.value("HEARTBEAT_SCHEDULER_ENABLED"), "false");
+}
+
+#[test]
+fn pods_that_were_taken_over_share_their_keys_as_soon_as_there_are_several() {
+    let mut g = given("{}");
+    g.adopted = Some(AdoptedStatus::default());
+    let key = |g: &Given| g.var("PAPERCLIP_DECISION_SIGNING_SECRET");
+    assert_eq!(key(&g), Value::Null);
+    let mut many = given("availability: {replicas: 2}");
+    many.adopted = Some(AdoptedStatus::default());
+    assert_ne!(key(&many), Value::Null);
+}
