@@ -710,7 +710,7 @@ async fn what_is_not_built_is_named_and_the_rest_runs() -> Result<()> {
     let scene = Scene::new("unbuilt").await?;
     scene
         .namespace
-        .apply(&manifest("{image: {tag: 2026.916.1}, networking: {ingress: {enabled: true, hosts: [a.example.com]}}, plugins: [{name: '@a/b'}], auth: {google: {credentialsSecretRef: {name: g}}}}"))
+        .apply(&manifest("{image: {tag: 2026.916.1}, plugins: [{name: '@a/b'}], auth: {google: {credentialsSecretRef: {name: g}}}}"))
         .await?;
     let instance = scene.running().await?;
     assert_eq!(reason(&instance, "ConfigAccepted"), "False/NotImplemented");
@@ -718,7 +718,6 @@ async fn what_is_not_built_is_named_and_the_rest_runs() -> Result<()> {
         .as_str()
         .unwrap_or_default();
     for path in [
-        "spec.networking.ingress",
         "spec.plugins",
         "spec.auth.google",
     ] {
@@ -729,12 +728,12 @@ async fn what_is_not_built_is_named_and_the_rest_runs() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_server_that_would_be_open_to_all_is_not_started_by_half() -> Result<()> {
-    let scene = Scene::new("trusted").await?;
+async fn a_server_that_would_start_with_other_data_is_not_started() -> Result<()> {
+    let scene = Scene::new("restored").await?;
     scene
         .namespace
         .apply(&manifest(
-            "{image: {tag: 2026.916.1}, deployment: {mode: local_trusted}}",
+            "{image: {tag: 2026.916.1}, restoreFrom: snapshot}",
         ))
         .await?;
     let instance = scene

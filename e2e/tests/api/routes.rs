@@ -149,7 +149,14 @@ async fn a_class_that_comes_later_heals_by_itself_and_routes_wait_for_an_admin()
     given
         .until("closed", "IngressReady", "False/WaitingForBootstrap")
         .await?;
-    assert!(ingresses(&given).get_opt("closed").await?.is_none());
+    // As soon as there is one, it is opened.
+    given
+        .until("closed", "IngressReady", "True/IngressProvisioned")
+        .await?;
+    given
+        .until("closed", "Bootstrapped", "True/AdminExists")
+        .await?;
+    given.exists(&ingresses(&given), "closed").await?;
     Ok(())
 }
 
