@@ -1,6 +1,8 @@
 //! The server that makes the admin: the image's own, with settings under which it can, on loopback, and under which it
 //! does nothing else with the data.
 
+use std::fmt::Write as _;
+
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::result::Failure;
@@ -58,5 +60,9 @@ fn key() -> Result<String, ServerError> {
             "the system gave too few random bytes",
         )));
     }
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    Ok(text)
 }

@@ -717,10 +717,7 @@ async fn what_is_not_built_is_named_and_the_rest_runs() -> Result<()> {
     let message = condition(&instance, "ConfigAccepted")["message"]
         .as_str()
         .unwrap_or_default();
-    for path in [
-        "spec.plugins",
-        "spec.auth.google",
-    ] {
+    for path in ["spec.plugins", "spec.auth.google"] {
         ensure!(message.contains(path), "{path} is not in: {message}");
     }
     assert_eq!(reason(&instance, "Ready"), "True/AllResourcesReady");

@@ -29,6 +29,10 @@ const OTHERS: &[(&str, &str)] = &[
         "forks; the Job that makes the first admin has it too",
     ),
     (
+        "PAPERCLIP_AGENT_POD",
+        "the operator's agent, which starts the server",
+    ),
+    (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
         "OpenTelemetry's packages, if the image has them",
     ),
