@@ -7,6 +7,7 @@
 use super::api::{ApiError, ApiServer};
 use super::cache::{Cache, Key, Seen, View};
 use super::names;
+use super::takeover::{self, Heir};
 use super::wish::{Kind, Wish};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -39,6 +40,14 @@ pub enum ApplyError {
         /// Its name.
         name: String,
     },
+    /// It changed between our look and our write.
+    #[error("{kind} \"{name}\" was changed by somebody else meanwhile")]
+    Changed {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
     /// A fault of ours.
     #[error(transparent)]
     Malformed(#[from] super::wish::Malformed),
@@ -54,6 +63,7 @@ impl ApplyError {
             Self::Api(e) => e.reason(),
             Self::NotOurs { .. } => "NotOurs",
             Self::Terminating { .. } => "Terminating",
+            Self::Changed { .. } => "Conflict",
             Self::Malformed(_) => "InternalError",
             Self::NotSynced(_) => "CacheNotSynced",
         }
@@ -118,6 +128,8 @@ pub struct Applier<'a> {
     pub memory: &'a Memory,
     /// The controller's field manager.
     pub manager: &'static str,
+    /// Uid of the owner of the owner: what it still controls was made by the earlier operator, and is taken from it in place.
+    pub predecessor: Option<&'a str>,
 }
 
 /// An object after its wish was fulfilled.
@@ -162,19 +174,20 @@ impl Applier<'_> {
         }
         let owner = owner_uid(&wish.body);
         let Some(seen) = cache.get(&wish.key) else {
-            return self.create(cache, wish, owner).await;
+            return self.create(cache, wish).await;
         };
-        if let Some(other) = seen.controller.as_ref().filter(|c| Some(&*c.uid) != owner) {
+        if let Some(other) = seen
+            .controller
+            .as_ref()
+            .filter(|c| !self.may_take(&c.uid, owner))
+        {
             return Err(not_ours(
                 wish,
                 &format!("{} \"{}\"", other.kind, other.name),
             ));
         }
         if seen.deleting {
-            return Err(ApplyError::Terminating {
-                kind: kind.kind.to_string(),
-                name: wish.key.name.to_string(),
-            });
+            return Err(terminating(wish));
         }
         let memory = self.memory.recall(kind, &wish.key);
         if seen.owned == Some(wish.hash)
@@ -190,6 +203,10 @@ impl Applier<'_> {
         } else {
             Outcome::Patched
         };
+        // Ours, and never applied: the earlier operator made it.
+        if seen.owned.is_none() && seen.controller.is_some() && owner.is_some() {
+            self.take_over(wish, &seen.uid).await?;
+        }
         let mut body = Self::with_trace(wish);
         body["metadata"]["uid"] = json!(&*seen.uid);
         let sent = match self.send(cache, wish, &body).await {
@@ -205,6 +222,95 @@ impl Applier<'_> {
         })
     }
 
+    /// Whether an object that `controller` controls may be taken for `owner`.
+    fn may_take(&self, controller: &str, owner: Option<&str>) -> bool {
+        owner.is_some() && (owner == Some(controller) || self.predecessor == Some(controller))
+    }
+
+    /// Makes the object what `wish` says, although its content was left as it was found until now.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn replace_found<V: View>(
+        &self,
+        cache: &Cache<V>,
+        wish: &Wish,
+    ) -> Result<Applied<V>, ApplyError> {
+        if let Some(seen) = cache.get(&wish.key) {
+            self.take_over(wish, &seen.uid).await?;
+        }
+        self.ensure(cache, wish).await
+    }
+
+    /// Makes an object of the earlier operator ours, with its content as it is. `mark` is noted on it.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn keep_as_found<V: View>(
+        &self,
+        cache: &Cache<V>,
+        wish: &Wish,
+        mark: &str,
+    ) -> Result<Arc<Seen<V>>, ApplyError> {
+        let (kind, key) = (&wish.kind, &wish.key);
+        let Some(live) = self.api.get(kind, &key.namespace, &key.name).await? else {
+            return Err(terminating(wish));
+        };
+        if live["metadata"]["deletionTimestamp"].is_string() {
+            return Err(terminating(wish));
+        }
+        if let Claim::Foreign(owner) = self.claim(&live, wish) {
+            return Err(not_ours(wish, &owner));
+        }
+        let Some(owner) = owner_reference(&wish.body) else {
+            return Err(not_ours(wish, "nobody"));
+        };
+        let heir = self.heir(owner);
+        let labels = &wish.body["metadata"]["labels"];
+        let patch = takeover::keep_as_found(&live, &heir, labels, mark);
+        Ok(cache.wrote_as_owner(self.patch(wish, &patch).await?))
+    }
+
+    /// Moves what the earlier operator set on the object with this uid to us.
+    async fn take_over(&self, wish: &Wish, uid: &str) -> Result<(), ApplyError> {
+        let (kind, key) = (&wish.kind, &wish.key);
+        let live = self.api.get(kind, &key.namespace, &key.name).await?;
+        if let Some(live) = live.filter(|live| live["metadata"]["uid"] == uid)
+            && let Some(patch) = self.move_to_us(&live, wish)
+        {
+            self.patch(wish, &patch).await?;
+        }
+        Ok(())
+    }
+
+    fn move_to_us(&self, live: &Value, wish: &Wish) -> Option<Value> {
+        takeover::patch(live, &self.heir(owner_reference(&wish.body)?))
+    }
+
+    const fn heir<'h>(&'h self, owner: &'h Value) -> Heir<'h> {
+        Heir {
+            manager: self.manager,
+            owner,
+            predecessor: self.predecessor,
+        }
+    }
+
+    /// A patch that tests what it was made for.
+    async fn patch(&self, wish: &Wish, patch: &Value) -> Result<Value, ApplyError> {
+        let (kind, key) = (&wish.kind, &wish.key);
+        let patched = self
+            .api
+            .json_patch(kind, &key.namespace, &key.name, self.manager, patch)
+            .await;
+        match patched {
+            Err(error) if matches!(error.code(), Some(409 | 422)) => Err(ApplyError::Changed {
+                kind: kind.kind.to_string(),
+                name: key.name.to_string(),
+            }),
+            other => Ok(other?),
+        }
+    }
+
     /// Replaces the lists of an object by ours, which an apply cannot do: it leaves the entries of others alone.
     async fn take_lists_back(&self, wish: &Wish, body: &Value) -> Result<(), ApiError> {
         let (namespace, name) = (&wish.key.namespace, &wish.key.name);
@@ -218,7 +324,6 @@ impl Applier<'_> {
         &self,
         cache: &Cache<V>,
         wish: &Wish,
-        owner: Option<&str>,
     ) -> Result<Applied<V>, ApplyError> {
         let mut body = Self::with_trace(wish);
         body["metadata"]["resourceVersion"] = json!("1");
@@ -233,24 +338,23 @@ impl Applier<'_> {
             Err(error) => return Err(error.into()),
         }
         // The name is taken by something that the cache does not hold: it lacks our label, or was made a moment ago.
-        let Some(live) = self
+        let Some(mut live) = self
             .api
             .get(&wish.kind, &wish.key.namespace, &wish.key.name)
             .await?
         else {
-            return Err(ApplyError::Terminating {
-                kind: wish.kind.kind.to_string(),
-                name: wish.key.name.to_string(),
-            });
+            return Err(terminating(wish));
         };
         if live["metadata"]["deletionTimestamp"].is_string() {
-            return Err(ApplyError::Terminating {
-                kind: wish.kind.kind.to_string(),
-                name: wish.key.name.to_string(),
-            });
+            return Err(terminating(wish));
         }
-        match claim(&live, wish, owner) {
+        match self.claim(&live, wish) {
             Claim::Ours => {
+                if super::fingerprint::owned(&live, self.manager).is_none()
+                    && let Some(patch) = self.move_to_us(&live, wish)
+                {
+                    live = self.patch(wish, &patch).await?;
+                }
                 body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
                 Ok(Applied {
                     outcome: Outcome::Repaired,
@@ -335,11 +439,15 @@ fn is_blocked_by_foreign_entry(kind: &Kind, error: &ApiError) -> bool {
 
 /// Uid of the controlling owner that a body names.
 fn owner_uid(body: &Value) -> Option<&str> {
+    owner_reference(body)?["uid"].as_str()
+}
+
+/// The controlling owner that a body names.
+fn owner_reference(body: &Value) -> Option<&Value> {
     body["metadata"]["ownerReferences"]
         .as_array()?
         .iter()
-        .find(|r| r["controller"] == true)?["uid"]
-        .as_str()
+        .find(|r| r["controller"] == true)
 }
 
 enum Claim {
@@ -347,38 +455,48 @@ enum Claim {
     Foreign(String),
 }
 
-/// Whether an object of the wished name may be taken. It may if the same owner controls it, or if nobody does and it carries the labels of
-/// this installation (data that outlived a deleted Instance), or would carry them but for the one that we list by.
-fn claim(live: &Value, wish: &Wish, owner: Option<&str>) -> Claim {
-    let controller = live["metadata"]["ownerReferences"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|r| r["controller"] == true);
-    if let Some(controller) = controller {
-        return if controller["uid"].as_str() == owner {
-            Claim::Ours
-        } else {
-            Claim::Foreign(format!(
-                "{} \"{}\"",
-                controller["kind"].as_str().unwrap_or("?"),
-                controller["name"].as_str().unwrap_or("?")
-            ))
-        };
+impl Applier<'_> {
+    /// Whether an object of the wished name may be taken. It may if the same owner controls it, or if nobody does and it carries the labels
+    /// of this installation (data that outlived a deleted Instance), or would carry them but for the one that we list by.
+    fn claim(&self, live: &Value, wish: &Wish) -> Claim {
+        let controller = live["metadata"]["ownerReferences"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|r| r["controller"] == true);
+        if let Some(controller) = controller {
+            let uid = controller["uid"].as_str().unwrap_or_default();
+            return if self.may_take(uid, owner_uid(&wish.body)) {
+                Claim::Ours
+            } else {
+                Claim::Foreign(format!(
+                    "{} \"{}\"",
+                    controller["kind"].as_str().unwrap_or("?"),
+                    controller["name"].as_str().unwrap_or("?")
+                ))
+            };
+        }
+        let (labels, wanted) = (
+            &live["metadata"]["labels"],
+            &wish.body["metadata"]["labels"],
+        );
+        let same = |label| labels[label].is_string() && labels[label] == wanted[label];
+        if same(names::LABEL_NAME) && same(names::LABEL_INSTANCE) {
+            return Claim::Ours;
+        }
+        let by = labels[names::LABEL_MANAGED_BY].as_str().map_or_else(
+            || "nobody that it names".to_owned(),
+            |by| format!("\"{}\"", super::conditions::clean(by)),
+        );
+        Claim::Foreign(by)
     }
-    let (labels, wanted) = (
-        &live["metadata"]["labels"],
-        &wish.body["metadata"]["labels"],
-    );
-    let same = |label| labels[label].is_string() && labels[label] == wanted[label];
-    if same(names::LABEL_NAME) && same(names::LABEL_INSTANCE) {
-        return Claim::Ours;
+}
+
+fn terminating(wish: &Wish) -> ApplyError {
+    ApplyError::Terminating {
+        kind: wish.kind.kind.to_string(),
+        name: wish.key.name.to_string(),
     }
-    let by = labels[names::LABEL_MANAGED_BY].as_str().map_or_else(
-        || "nobody that it names".to_owned(),
-        |by| format!("\"{}\"", super::conditions::clean(by)),
-    );
-    Claim::Foreign(by)
 }
 
 fn not_ours(wish: &Wish, owner: &str) -> ApplyError {

@@ -30,6 +30,7 @@ impl Context {
             api: &self.api,
             memory: &self.memory,
             manager,
+            predecessor: None,
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod random;
 pub mod schedule;
 pub mod serving;
 pub mod supervise;
+pub mod takeover;
 pub mod telemetry;
 pub mod triggers;
 pub mod views;

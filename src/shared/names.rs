@@ -34,6 +34,11 @@ pub const ANNOTATION_RECONCILE: &str = "paperclip.inc/reconcile";
 /// Annotation: `"true"` skips the final snapshot on deletion.
 pub const ANNOTATION_SKIP_FINAL_BACKUP: &str = "paperclip.inc/skip-final-backup";
 
+/// Annotation on a workload of the earlier operator whose pods are still as they were found: what was asked for at that time.
+pub const ANNOTATION_FOUND_WITH: &str = "paperclip.inc/found-with";
+/// Annotation that a user writes: `now` starts the one roll-out of a taken-over Instance.
+pub const ANNOTATION_ADOPT: &str = "paperclip.inc/adopt";
+
 /// Name of the init container that copies the agent into a pod.
 pub const AGENT_COPY: &str = "agent-copy";
 
@@ -185,6 +190,14 @@ impl Names {
     /// `N-db-app`: what the server mounts.
     pub fn database_app(&self) -> String {
         self.with("db-app")
+    }
+    /// `N-db-backup`: the earlier operator's CronJob.
+    pub fn database_backup(&self) -> String {
+        self.with("db-backup")
+    }
+    /// `N-sandbox`: the earlier operator's Role and RoleBinding.
+    pub fn sandbox(&self) -> String {
+        self.with("sandbox")
     }
     /// `N-migrate-<hash>`: migration Job of one image and database.
     pub fn migrate(&self, hash: &str) -> String {

@@ -194,6 +194,14 @@ impl Wish {
     }
 }
 
+impl Wish {
+    /// With another body.
+    pub fn change(&mut self, change: impl FnOnce(&mut Value)) {
+        change(&mut self.body);
+        self.hash = fingerprint::hash(&fingerprint::wished(self.body.clone()));
+    }
+}
+
 fn prune_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -65,14 +65,24 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]
-# Why a pod does not become ready: its conditions and container states.
+# Why a pod does not become ready: its conditions and container states. `delete` is for a pod of an old revision that will never be ready and keeps an ordered StatefulSet from replacing it.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, delete]
 # What happened, for `kubectl describe`.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if .Values.rbac.features.adoption }}
+# Objects of the earlier operator that stay as they are when an Instance is taken over are looked for, to name them in its status.
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [get]
+# The same.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get]
+{{- end }}
 {{- end -}}
 
 {{/* Rights to look at what belongs to no namespace; an operator for some namespaces does without. */}}

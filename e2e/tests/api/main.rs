@@ -2,6 +2,7 @@
 //! tier only.
 
 mod admission;
+mod adoption;
 mod backup;
 mod cluster;
 mod database;

@@ -4,6 +4,7 @@
 use super::super::Caches;
 use super::build::{AppSecret, Desired, SecretPlan, StatefulSetWish};
 use super::dereference::{Known, secret, sibling};
+use super::found::{Asked, Found};
 use super::login::{Login, StoredSecret};
 use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::apply::{Applier, ApplyError, Outcome};
@@ -81,6 +82,8 @@ pub struct Writer<'a> {
     pub uid: &'a str,
     /// It was applied before just as it is now, so what differs was changed by somebody else.
     pub settled: bool,
+    /// What is asked of PostgreSQL's pod.
+    pub asked: Asked,
 }
 
 impl Writer<'_> {
@@ -164,6 +167,26 @@ impl Writer<'_> {
             return Ok(None);
         };
         let cache = &self.caches.stateful_sets;
+        let there = cache.get(&wish.wanted.key);
+        let done = |outcome, seen| Ok(Some((wish.wanted.kind.kind.to_string(), outcome, seen)));
+        match (self.asked.of_what_is_there(there.as_deref()), there) {
+            (Found::Keep, Some(seen)) if self.is_mine(&seen) => {
+                return done(Outcome::Unchanged, seen);
+            }
+            (Found::TakeUp | Found::Keep, Some(_)) => {
+                let mark = &self.asked.mark;
+                let seen = self
+                    .applier
+                    .keep_as_found(cache, &wish.wanted, mark)
+                    .await?;
+                return done(Outcome::Patched, seen);
+            }
+            (Found::Replace, Some(_)) => {
+                let replaced = self.applier.replace_found(cache, &wish.wanted).await?;
+                return done(replaced.outcome, replaced.seen);
+            }
+            _ => {}
+        }
         let as_it_runs = wish.in_use.as_ref().filter(|in_use| {
             cache
                 .get(&in_use.key)
@@ -171,6 +194,12 @@ impl Writer<'_> {
         });
         self.ensure(cache, Some(as_it_runs.unwrap_or(&wish.wanted)))
             .await
+    }
+
+    fn is_mine<V>(&self, seen: &Seen<V>) -> bool {
+        seen.controller
+            .as_ref()
+            .is_some_and(|c| *c.uid == *self.uid)
     }
 
     /// True if the Secrets are in order now; false if they were not looked at.

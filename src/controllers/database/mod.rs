@@ -7,6 +7,7 @@ mod apply;
 mod build;
 mod delete;
 mod dereference;
+mod found;
 mod login;
 mod looks;
 mod parameters;
@@ -20,6 +21,7 @@ mod validate;
 
 use super::Caches;
 use crate::crd::PaperclipDatabase;
+use crate::shared::apply::Applier;
 use crate::shared::backoff::Failures;
 use crate::shared::cache::Seen;
 use crate::shared::context::Context;
@@ -29,6 +31,7 @@ use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, Names, 
 use crate::shared::{finalizer, random};
 use apply::{Applied, Writer};
 use dereference::{Found, Known, sibling};
+use found::Asked;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
@@ -107,11 +110,15 @@ impl Controller {
                     .in_scope(|| build::desired(validated))
                     .map_err(|e| failure("build", "InternalError", &e))?;
                 let writer = Writer {
-                    applier: context.applier(manager::DATABASE),
+                    applier: Applier {
+                        predecessor: seen.controller.as_ref().map(|c| &*c.uid),
+                        ..context.applier(manager::DATABASE)
+                    },
                     caches: &self.caches,
                     key,
                     uid: &seen.uid,
                     settled: settled(object),
+                    asked: Asked::of(object),
                 };
                 let span = info_span!("apply");
                 writer.run(desired, &found.app).instrument(span).await

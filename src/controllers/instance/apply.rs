@@ -1,6 +1,7 @@
 //! Writes what differs from the caches: independent objects at the same time, each tried even if another fails. What is no longer wanted is
 //! removed if it is ours.
 
+use super::adoption::rollout;
 use super::build::{Desired, Workload, claim::Claim};
 use super::gates::{Plan, State};
 use super::observed::Observed;
@@ -10,6 +11,7 @@ use crate::controllers::Caches;
 use crate::shared::apply::{Applier, ApplyError, Outcome};
 use crate::shared::cache::{Cache, Key, View};
 use crate::shared::foreign::HTTP_ROUTE;
+use crate::shared::names::Component;
 use crate::shared::quantity::Amount;
 use crate::shared::serving::Optional;
 use crate::shared::views::JobState;
@@ -130,7 +132,8 @@ impl Applied {
 }
 
 impl Problem {
-    fn of(part: Part, error: &ApplyError) -> Self {
+    /// Of an error.
+    pub fn of(part: Part, error: &ApplyError) -> Self {
         let cure = match error {
             ApplyError::NotOurs { .. } => Cure::Person,
             ApplyError::Terminating { .. } => Cure::Time,
@@ -237,8 +240,7 @@ pub async fn apply(
         async {
             match &workload {
                 Some(workload) => {
-                    let wish = as_it_runs(&caches.stateful_sets, workload);
-                    ensure(applier, &caches.stateful_sets, wish).await
+                    put_workload(applier, &caches.stateful_sets, observed, workload).await
                 }
                 None => Ok(None),
             }
@@ -325,6 +327,20 @@ type Done = Result<Option<Outcome>, ApplyError>;
 
 async fn ensure<V: View>(applier: &Applier<'_>, cache: &Cache<V>, wish: &Wish) -> Done {
     Ok(Some(applier.ensure(cache, wish).await?.outcome))
+}
+
+/// One that is as the earlier operator left it is replaced as a whole, so that nothing of it stays in the pods.
+async fn put_workload<V: View>(
+    applier: &Applier<'_>,
+    cache: &Cache<V>,
+    observed: &Observed,
+    workload: &Workload,
+) -> Done {
+    if observed.workload.as_deref().is_some_and(rollout::is_found) {
+        let replaced = applier.replace_found(cache, &workload.wanted).await?;
+        return Ok(Some(replaced.outcome));
+    }
+    ensure(applier, cache, as_it_runs(cache, workload)).await
 }
 
 /// The wish that the object answers already, if only the agent's image tells the two apart.
@@ -449,7 +465,7 @@ async fn adopt(
         });
     };
     retained::check(kind, name, &live, &v.id)?;
-    let marks = retained::marks(&live, &v.id);
+    let marks = retained::marks(&live, &v.id, Component::Server);
     if marks.as_object().is_none_or(serde_json::Map::is_empty) {
         // The cache lags: its own event brings the object.
         caches.claims.wrote_as_owner(live);

@@ -19,6 +19,8 @@ pub enum Wait {
     Migration,
     /// The first admin.
     Bootstrap,
+    /// A reason for the one roll-out of an Instance that was taken over.
+    Adoption,
 }
 
 impl Wait {
@@ -30,6 +32,7 @@ impl Wait {
             Self::Database => format!("waits for PaperclipDatabase \"{name}\""),
             Self::Migration => "waits for the migration of the database".to_owned(),
             Self::Bootstrap => "waits for the first admin".to_owned(),
+            Self::Adoption => "stays as the earlier operator left it".to_owned(),
         }
     }
 }
@@ -199,6 +202,19 @@ fn is_recorded(status: Option<&InstanceStatus>, job: &str) -> bool {
 }
 
 impl Plan {
+    /// The server's pods stay as the earlier operator made them, and the schema with them.
+    pub fn hold(&mut self) {
+        self.wait = Some(Wait::Adoption);
+        self.migration = None;
+        // Its server was there before: whether it has an admin is not known.
+        self.bootstrap = None;
+    }
+
+    /// See [`Plan::hold`].
+    pub fn is_held(&self) -> bool {
+        self.wait == Some(Wait::Adoption)
+    }
+
     /// The Job that is to be made now.
     pub fn due(&self) -> Option<&str> {
         self.migration

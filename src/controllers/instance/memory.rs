@@ -28,6 +28,8 @@ pub struct Remembered {
     pub waits: Waits,
     /// Since when the stored status lacks a detail.
     pub outdated: Option<Instant>,
+    /// The server's policy as it was stored, while an Instance that is taken over keeps its rules.
+    pub found_policy: Option<Arc<serde_json::Value>>,
     /// Version and image that the metrics show.
     pub info: Option<(String, String)>,
 }
@@ -42,6 +44,7 @@ impl Remembered {
             next_check: Instant::now() + CHECK.mul_f64(fraction),
             waits: Waits::new(),
             outdated: None,
+            found_policy: None,
             info: None,
         }
     }

@@ -33,8 +33,10 @@ use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, manager
 use crate::shared::wish::Kind;
 pub use hosts::Hosts;
 
+use adoption::Takeover;
 use apply::Applied;
-use build::Setting;
+use build::pod::Connection;
+use build::{Server, Setting};
 use exposure::Exposure;
 use found::{Found, Learned};
 use gates::Plan;
@@ -103,6 +105,8 @@ struct Pass<'a> {
     seen: &'a Seen<Guarded<Instance>>,
     instance: &'a Instance,
     adopted: Option<AdoptedStatus>,
+    /// Names of data of the earlier operator that were made safe in this pass.
+    released: Vec<String>,
     now: Time,
 }
 
@@ -112,15 +116,13 @@ impl Controller {
         seen: &Seen<Guarded<Instance>>,
         instance: &Instance,
     ) -> Result<Again, Failure> {
-        let now = Time(jiff::Timestamp::now());
-        let pass = Pass {
-            adopted: adoption::look(instance, &now),
-            seen,
-            instance,
-            now,
-        };
+        let mut pass = self.begin(seen, instance);
         let mut remembered = self.memory.recall(&seen.key, &seen.uid);
-        let result = match Box::pin(self.steps(&pass, &mut remembered)).await {
+        let ended = match self.secure(&mut pass).await {
+            Ok(()) => Box::pin(self.steps(&pass, &mut remembered)).await,
+            Err(failure) => Err(failure),
+        };
+        let result = match ended {
             Err(failure) => self.report_failure(&pass, failure, &mut remembered).await,
             again => again,
         };
@@ -128,6 +130,27 @@ impl Controller {
             self.caches.instances.get(key).is_some()
         });
         result
+    }
+
+    fn begin<'a>(&self, seen: &'a Seen<Guarded<Instance>>, instance: &'a Instance) -> Pass<'a> {
+        let now = Time(jiff::Timestamp::now());
+        let objects = adoption::data::earlier_objects(&self.caches, &self.identity_of(seen));
+        Pass {
+            adopted: adoption::look(instance, objects, &now),
+            released: vec![],
+            seen,
+            instance,
+            now,
+        }
+    }
+
+    fn identity<'a>(&'a self, pass: &Pass<'a>) -> Identity<'a> {
+        self.identity_of(pass.seen)
+    }
+
+    fn identity_of<'a>(&'a self, seen: &'a Seen<Guarded<Instance>>) -> Identity<'a> {
+        let domain = &self.context.options.cluster_domain;
+        Identity::new(&seen.key.name, &seen.key.namespace, &seen.uid, domain)
     }
 
     /// The five steps.
@@ -146,13 +169,17 @@ impl Controller {
                 done.keys = self.keys(pass, v, &before, &mut found).await?;
             }
             let broken = verdict.is_broken() || done.keys.broken.is_some();
-            let plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);
+            let mut plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);
             done.exposure = exposure::decide(
                 v,
                 &before,
                 plan.admin_exists_or_is_not_wanted(),
                 &self.hosts,
             );
+            done.takeover = self.takeover(pass, v, &before, &done.exposure)?;
+            if done.takeover.rollout.holds() {
+                plan.hold();
+            }
             let hash = config_hash(pass, v, &plan, &before, &found, remembered);
             let stamp = bootstrap_stamp(v, &before, &found);
             let decided = Decided {
@@ -161,7 +188,8 @@ impl Controller {
                 hash: hash.as_deref(),
                 stamp: stamp.as_deref(),
             };
-            done.applied = Box::pin(self.write(pass, v, &decided, &before)).await?;
+            let writes = self.write(pass, v, &decided, &before, &mut done.takeover, remembered);
+            done.applied = Box::pin(writes).await?;
             done.plan = Some(plan);
         }
         done.outside = status::Outside::of(&found);
@@ -176,18 +204,15 @@ impl Controller {
         seen: &Seen<Guarded<Instance>>,
         instance: &Instance,
     ) -> Result<Again, Failure> {
-        let now = Time(jiff::Timestamp::now());
-        let pass = Pass {
-            adopted: adoption::look(instance, &now),
-            seen,
-            instance,
-            now,
-        };
+        let mut pass = self.begin(seen, instance);
         self.memory.forget(&seen.key);
+        let takes_data = deletion::deletes_data(&instance.spec);
+        if !takes_data {
+            self.secure(&mut pass).await?;
+        }
         self.report_deletion(&pass).await?;
-        if finalizer::is_on(&instance.metadata) && deletion::deletes_data(&instance.spec) {
-            let domain = &self.context.options.cluster_domain;
-            let id = Identity::new(&seen.key.name, &seen.key.namespace, &seen.uid, domain);
+        if finalizer::is_on(&instance.metadata) && takes_data {
+            let id = self.identity(&pass);
             deletion::hand_over_data(&self.context.api, instance, &id)
                 .await
                 .map_err(|e| failure("delete", e.reason(), &e))?;
@@ -286,10 +311,12 @@ impl Controller {
         let learned = remembered.learned.clone().unwrap_or_default();
         let verdict = validate(self.input(pass, &learned), &Found::default());
         let status = pass.instance.status.as_ref();
-        verdict
-            .validated
-            .as_ref()
-            .is_some_and(|v| gates::plan(v, before, status, false).needs_hash(v))
+        verdict.validated.as_ref().is_some_and(|v| {
+            gates::plan(v, before, status, false).needs_hash(v)
+                && self
+                    .takeover(pass, v, before, &Exposure::default())
+                    .is_ok_and(|t| !t.rollout.holds())
+        })
     }
 
     async fn keys(
@@ -311,22 +338,15 @@ impl Controller {
         .map_err(|e| failure("keys", e.reason(), &e))
     }
 
-    /// Builds what is wanted and writes what differs.
-    async fn write(
-        &self,
-        pass: &Pass<'_>,
-        v: &Validated<'_>,
-        decided: &Decided<'_>,
-        before: &Observed,
-    ) -> Result<Applied, Failure> {
+    /// What is decided outside of the spec; nothing happens to the server.
+    fn setting<'a>(
+        &'a self,
+        before: &'a Observed,
+        connection: &'a Connection,
+        exposure: &'a Exposure,
+    ) -> Setting<'a> {
         let options = &self.context.options;
-        let Decided {
-            plan,
-            exposure,
-            hash,
-            stamp,
-        } = *decided;
-        let setting = Setting {
+        Setting {
             agent_image: &options.agent_image,
             agent_image_in_use: before
                 .workload
@@ -334,25 +354,57 @@ impl Controller {
                 .and_then(|w| w.view.spec.template.agent_image())
                 .filter(|image| *image != options.agent_image),
             operator_namespace: options.lease_namespace.as_deref(),
-            connection: &configured::connection(v, before),
+            connection,
             ipv6: before.ipv6(),
-            server: plan.server(v, before, hash),
+            server: Server::Leave,
             exposure,
-            migrate: plan.due(),
-            bootstrap: stamp.filter(|_| plan.bootstrap_is_due()),
-            hold_service: hold_service(v, plan, before),
+            migrate: None,
+            bootstrap: None,
+            hold_service: false,
             pod_management: before
                 .workload
                 .as_ref()
                 .and_then(|w| w.view.spec.pod_management_policy.as_deref()),
+        }
+    }
+
+    /// Builds what is wanted and writes what differs.
+    async fn write(
+        &self,
+        pass: &Pass<'_>,
+        v: &Validated<'_>,
+        decided: &Decided<'_>,
+        before: &Observed,
+        takeover: &mut Takeover,
+        remembered: &mut Remembered,
+    ) -> Result<Applied, Failure> {
+        let Decided {
+            plan,
+            exposure,
+            hash,
+            stamp,
+        } = *decided;
+        let connection = configured::connection(v, before);
+        let setting = Setting {
+            server: plan.server(v, before, hash),
+            migrate: plan.due(),
+            bootstrap: stamp.filter(|_| plan.bootstrap_is_due()),
+            hold_service: hold_service(v, plan, before),
+            ..self.setting(before, &connection, exposure)
         };
-        let desired = info_span!("build")
+        let mut desired = info_span!("build")
             .in_scope(|| build::build(v, &setting))
             .map_err(|e| failure("build", "InternalError", &e))?;
         let writer = self.context.applier(manager::INSTANCE);
         let again = dereference::is_requested(pass.instance);
         let writes = async {
-            let applied = apply::apply(&writer, &self.caches, v, before, desired).await;
+            let kept = self
+                .adopt(pass, &writer, before, takeover, &mut desired, remembered)
+                .await?;
+            let mut applied = apply::apply(&writer, &self.caches, v, before, desired).await;
+            applied
+                .problems
+                .extend(kept.map(|problem| (apply::Part::Workload, problem)));
             apply::prune_jobs(&writer, &self.caches, before, v.id.uid, plan, again)
                 .await
                 .map_err(|e| failure("apply", e.reason(), &e))?;

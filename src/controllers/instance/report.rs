@@ -1,5 +1,7 @@
 //! The last step: the status is written if it changed, changes are announced, figures are kept.
 
+use super::adoption::Takeover;
+use super::adoption::rollout::Rollout;
 use super::apply::{Applied, Cure, Part};
 use super::exposure::Exposure;
 use super::found::{Found, Learned, Look};
@@ -43,6 +45,8 @@ pub struct Done {
     pub keys: Keys,
     /// Objects of the user.
     pub outside: Outside,
+    /// What was decided about the workload of an Instance that is taken over.
+    pub takeover: Takeover,
 }
 
 impl Outside {
@@ -92,7 +96,7 @@ impl Controller {
             keys: &done.keys,
             outside: done.outside.clone(),
             hands_off: is_disabled(pass.instance),
-            adopted: pass.adopted.clone(),
+            adopted: done.takeover.record(pass.adopted.as_ref(), &observed),
             requested: dereference::requested(pass.instance),
             failing: retry.as_ref().and_then(|f| self.failing(&pass.seen.key, f)),
             now: pass.now.clone(),
@@ -314,7 +318,9 @@ impl Controller {
             let text = format!("{}; put back", repaired.join(", "));
             self.announce(pass.seen, Severity::Normal, "DriftRepaired", &text);
         }
-        let mut adopted = done.keys.adopted.clone();
+        let mut adopted = pass.released.clone();
+        let keys = done.keys.adopted.iter();
+        adopted.extend(keys.filter(|name| !pass.released.contains(name)).cloned());
         let claim = done.applied.outcome(Part::Claim);
         let first = before.is_none() && claim == Some(Outcome::Unchanged);
         if first || claim == Some(Outcome::Repaired) {
@@ -323,6 +329,19 @@ impl Controller {
         if !adopted.is_empty() {
             let text = format!("taken up: {}", adopted.join(", "));
             self.announce(pass.seen, Severity::Normal, "Adopted", &text);
+        }
+        let replaced = matches!(
+            done.applied.outcome(Part::Workload),
+            Some(Outcome::Patched | Outcome::Repaired)
+        );
+        if let Rollout::Begun(cause) = done.takeover.rollout
+            && replaced
+        {
+            let told = pass.adopted.as_ref().map(|a| a.pending.clone());
+            let changes = told.filter(|t| !t.is_empty());
+            let changes = changes.unwrap_or_else(|| done.takeover.changes.clone());
+            let text = format!("because {}; {}", cause.text(), changes.join("; "));
+            self.announce(pass.seen, Severity::Normal, "AdoptionRolloutStarted", &text);
         }
         for name in &done.keys.renewed {
             let text = format!(

@@ -117,7 +117,7 @@ pub async fn secret(
     if which == Generated::Master && !missing.is_empty() {
         return Ok(Kept::Missing);
     }
-    let mut patch = marks(&live, id);
+    let mut patch = marks(&live, id, names::Component::Server);
     if !missing.is_empty() {
         let fresh = secrets::build(which, id, &missing, values(&missing, terms.email)?);
         let fresh =
@@ -185,11 +185,11 @@ pub fn check(
     Ok(())
 }
 
-/// The merge patch that makes an object look like ours: our labels on, owner references to Instances off. Empty if it does already.
-pub fn marks(live: &Value, id: &Identity<'_>) -> Value {
+/// The merge patch that makes an object look like ours: our labels on, owner references to the Instance off. Empty if it does already.
+pub fn marks(live: &Value, id: &Identity<'_>, component: names::Component) -> Value {
     let meta = &live["metadata"];
     let mut patch = json!({});
-    for (label, value) in names::labels(id.name, names::Component::Server) {
+    for (label, value) in names::labels(id.name, component) {
         if meta["labels"][&label] != *value {
             patch["metadata"]["labels"][&label] = json!(value);
         }
@@ -265,7 +265,7 @@ mod tests {
         let foreign = json!({"uid": "x", "kind": "ConfigMap"});
         let live = json!({"metadata": {"labels": labels(), "ownerReferences": [{"uid": "uid-1", "controller": true}, foreign]}});
         assert_eq!(
-            marks(&live, &id()),
+            marks(&live, &id(), names::Component::Server),
             json!({"metadata": {"ownerReferences": [foreign]}})
         );
     }
@@ -273,7 +273,11 @@ mod tests {
     #[test]
     fn an_object_that_looks_like_ours_is_left_alone() {
         assert_eq!(
-            marks(&json!({"metadata": {"labels": labels()}}), &id()),
+            marks(
+                &json!({"metadata": {"labels": labels()}}),
+                &id(),
+                names::Component::Server
+            ),
             json!({})
         );
     }
@@ -283,7 +287,11 @@ mod tests {
         let mut labels = labels();
         labels[names::LABEL_COMPONENT] = Value::Null;
         assert_eq!(
-            marks(&json!({"metadata": {"labels": labels}}), &id()),
+            marks(
+                &json!({"metadata": {"labels": labels}}),
+                &id(),
+                names::Component::Server
+            ),
             json!({"metadata": {"labels": {"app.kubernetes.io/component": "server"}}})
         );
     }

@@ -16,6 +16,7 @@ mod sum;
 pub use events::announcements;
 pub use parts::{Class, Part};
 
+use super::adoption::rollout::is_found;
 use super::apply::Applied;
 use super::build::stateful_set::TEMPLATE_REVISION;
 use super::exposure::Exposure;
@@ -157,7 +158,8 @@ pub fn status(
         template_revision: scene
             .observed
             .workload
-            .is_some()
+            .as_deref()
+            .is_some_and(|w| !is_found(w))
             .then(|| TEMPLATE_REVISION.to_owned()),
         adopted: scene.adopted.clone().map(Box::new),
         last_handled_reconcile_at: scene.requested.clone().or(before.last_handled_reconcile_at),

@@ -228,6 +228,14 @@ pub struct AdoptedStatus {
     #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 16))]
     pub ignored: Vec<String>,
+    /// What the one roll-out of the server will change; empty when it has begun.
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(max = 16))]
+    pub pending: Vec<String>,
+    /// Objects that are left as they are, as `Kind/name`: nobody looks after them any more.
+    #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
+    #[schemars(length(max = 16))]
+    pub left: Vec<String>,
 }
 
 /// A value that came from PaperclipClusterDefaults.

@@ -42,12 +42,23 @@ pub struct Workload {
 }
 impl Projection for Workload {}
 
-/// Metadata that status is compared with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// Metadata that status is compared with, and what we noted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Generation {
     /// Version of the spec.
     pub generation: i64,
+    /// Ours among them.
+    pub annotations: WorkloadAnnotations,
+}
+
+/// Annotations of ours on a workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct WorkloadAnnotations {
+    /// Its pods are as the earlier operator left them: what was asked for when they were found.
+    #[serde(rename = "paperclip.inc/found-with")]
+    pub found_with: Option<Box<str>>,
 }
 
 /// The part of a workload's spec that is read back.
@@ -58,8 +69,26 @@ pub struct WorkloadSpec {
     pub replicas: Option<i32>,
     /// StatefulSet: how pods are made; it cannot be changed.
     pub pod_management_policy: Option<Box<str>>,
+    /// StatefulSet: how pods are replaced.
+    pub update_strategy: UpdateStrategy,
     /// The pod template.
     pub template: Template,
+}
+
+/// How pods are replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct UpdateStrategy {
+    /// In turns.
+    pub rolling_update: RollingUpdate,
+}
+
+/// Replacing pods in turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct RollingUpdate {
+    /// StatefulSet: pods below this number are not replaced.
+    pub partition: i32,
 }
 
 /// The part of a pod template that is read back.

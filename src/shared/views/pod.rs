@@ -14,6 +14,8 @@ pub struct Pod {
     pub trouble: Option<Trouble>,
     /// Image of the main container by digest, once it runs.
     pub image: Option<Box<str>>,
+    /// Revision of the workload that it was made from, if the workload names its revisions.
+    pub revision: Box<str>,
     /// Termination message of the main container, if it ended with one; after a restart the one before.
     pub result: Option<Box<str>>,
 }
@@ -60,6 +62,10 @@ impl View for Pod {
                 .as_str()
                 .filter(|i| !i.is_empty())
                 .map(Into::into),
+            revision: object["metadata"]["labels"]["controller-revision-hash"]
+                .as_str()
+                .unwrap_or_default()
+                .into(),
             result: main["state"]["terminated"]["message"]
                 .as_str()
                 .or_else(|| main["lastState"]["terminated"]["message"].as_str())

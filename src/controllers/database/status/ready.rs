@@ -1,6 +1,7 @@
 //! The condition `Ready`. Pure.
 
 use super::{Finding, Need, Observed};
+use crate::controllers::database::found::is_kept;
 use crate::controllers::database::validate::{Engine, Managed, Validated};
 use crate::crd::database::PaperclipDatabaseStatus;
 use crate::shared::conditions::{Truth, find, list, quote};
@@ -85,6 +86,15 @@ pub fn of(
         );
     }
     if complete(1) && workload.is_some_and(|w| w.view.spec.replicas == Some(1)) {
+        if workload.is_some_and(|w| is_kept(w)) {
+            return Finding::good(
+                "DatabaseProvisioned",
+                format!(
+                    "PostgreSQL {} accepts connections; its pod is as the earlier operator left it, until a change of it is asked for",
+                    managed.version
+                ),
+            );
+        }
         return Finding::good(
             "DatabaseProvisioned",
             format!(

@@ -35,11 +35,8 @@ pub fn part(scene: &Scene<'_>) -> Option<Part> {
             "the first admin is made when the schema is up to date",
         ),
         State::Due | State::Running => {
-            let pods = scene.observed.bootstrap_pods.iter();
-            match pods
-                .filter_map(|p| Some((p, p.view.trouble.as_ref()?)))
-                .next()
-            {
+            let mut pods = scene.observed.bootstrap_pods.iter();
+            match pods.find_map(|p| Some((p, p.view.trouble.as_ref()?))) {
                 Some((pod, trouble)) => Part::stalls(
                     KIND,
                     "BootstrapRunning",

@@ -63,6 +63,7 @@ pub fn announcements(before: Option<&InstanceStatus>, after: &InstanceStatus) ->
     references(&mut list);
     migration(&mut list);
     bootstrap(&mut list);
+    adoption(&mut list);
     faults(&mut list);
     removals(&mut list);
     drains(&mut list);
@@ -249,6 +250,23 @@ fn bootstrap(list: &mut List<'_>) {
         Some(BootstrapState::Complete) => list.say(Severity::Normal, "BootstrapFinished", text),
         Some(BootstrapState::Failed) => list.say(Severity::Warning, "BootstrapFailed", text),
         _ => {}
+    }
+}
+
+/// The one roll-out of an Instance that was taken over.
+fn adoption(list: &mut List<'_>) {
+    let pending = |s: &InstanceStatus| s.adopted.as_ref().map(|a| a.pending.clone());
+    let (was, is) = (pending(list.before), pending(list.after));
+    let Some(changes) = is.filter(|changes| !changes.is_empty()) else {
+        return;
+    };
+    if was.is_none_or(|was| was.is_empty()) {
+        let text = format!(
+            "the server's pods stay as the earlier operator made them; they are replaced once, when the spec asks for other pods, no pod is \
+             ready, or the annotation paperclip.inc/adopt is now: {}",
+            changes.join("; ")
+        );
+        list.say(Severity::Normal, "AdoptionRolloutPending", text);
     }
 }
 

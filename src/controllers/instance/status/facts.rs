@@ -196,6 +196,9 @@ pub fn migration(scene: &Scene<'_>) -> Option<MigrationStatus> {
         return None;
     }
     let Some(migration) = &plan.migration else {
+        if plan.is_held() {
+            return before.cloned();
+        }
         // A database that comes back finds what was done.
         return before.cloned().or_else(|| {
             Some(MigrationStatus {

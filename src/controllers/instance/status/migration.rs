@@ -24,6 +24,10 @@ pub fn part(scene: &Scene<'_>) -> Option<Part> {
         .is_some_and(|v| v.database.has_child());
     let waits = "the schema is brought up to date when the database is ready";
     let Some(migration) = &plan.migration else {
+        if plan.is_held() {
+            // The server that runs has brought the schema up to date by itself.
+            return None;
+        }
         return has_child.then(|| Part::waits(KIND, "WaitingForDatabase", waits));
     };
     let job = &migration.job;

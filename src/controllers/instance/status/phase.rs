@@ -90,6 +90,9 @@ pub fn summary(scene: &Scene<'_>, phase: Phase, parts: &[Part], sum: &Sum) -> St
             let inert = parts
                 .iter()
                 .find(|p| p.fact.kind == "ConfigAccepted" && p.fact.truth == Truth::False);
+            if let Some(pending) = pending(scene) {
+                return format!("Running{known}; {pending}");
+            }
             inert.map_or_else(
                 || format!("Running{known}"),
                 |p| format!("Running{known}; {}: {}", p.fact.reason, p.fact.message),
@@ -100,4 +103,15 @@ pub fn summary(scene: &Scene<'_>, phase: Phase, parts: &[Part], sum: &Sum) -> St
         }
         other => other.to_string(),
     }
+}
+
+/// The one roll-out of an Instance that was taken over.
+fn pending(scene: &Scene<'_>) -> Option<String> {
+    let changes = &scene.adopted.as_ref()?.pending;
+    (!changes.is_empty()).then(|| {
+        format!(
+            "one roll-out is pending (annotation paperclip.inc/adopt: now begins it): {}",
+            changes.join("; ")
+        )
+    })
 }
