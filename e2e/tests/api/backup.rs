@@ -254,3 +254,45 @@ async fn a_policy_makes_backups_that_are_objects_of_their_own() -> Result<()> {
     assert_eq!(all.items.len(), 3, "nightly, wrong, and one of nightly's");
     Ok(())
 }
+
+#[tokio::test]
+async fn an_instance_with_a_schedule_has_a_policy_and_says_how_it_is() -> Result<()> {
+    let test = Test::start("backup-instance").await?;
+    test.shop().await?;
+    let instances = test.kind("Instance", "instances");
+    let schedule = |value: Value| {
+        let spec = json!({"spec": {"backup": {"schedule": value}}});
+        kube::api::Patch::Merge(spec)
+    };
+    let parameters = kube::api::PatchParams::default();
+    instances
+        .patch("shop", &parameters, &schedule(json!("17 2 * * *")))
+        .await?;
+    let well = |object: &DynamicObject| condition(object, "BackupReady") == "True/Scheduled";
+    until(&instances, "shop", "says BackupReady", 60 * SECOND, well).await?;
+    let policy = test.backups().get("shop").await?;
+    assert_eq!(policy.data["spec"]["schedule"], "17 2 * * *");
+
+    instances
+        .patch("shop", &parameters, &schedule(json!("61 2 * * *")))
+        .await?;
+    let wrong =
+        |object: &DynamicObject| condition(object, "BackupReady") == "False/InvalidSchedule";
+    until(&instances, "shop", "says what is wrong", 60 * SECOND, wrong).await?;
+
+    // Turned off: the policy goes, and so does what is said of it.
+    instances
+        .patch("shop", &parameters, &schedule(Value::Null))
+        .await?;
+    let silent = |object: &DynamicObject| condition(object, "BackupReady").is_empty();
+    until(&instances, "shop", "says nothing", 60 * SECOND, silent).await?;
+    paperclip_e2e::harness::wait_for("the policy to go", 60 * SECOND, async || {
+        Ok(test
+            .backups()
+            .get_opt("shop")
+            .await?
+            .is_none()
+            .then_some(()))
+    })
+    .await
+}

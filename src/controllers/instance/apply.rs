@@ -45,6 +45,8 @@ pub enum Part {
     Claim,
     /// PaperclipDatabase.
     Database,
+    /// PaperclipBackup.
+    Backup,
     /// Job of the migration.
     Migration,
     /// Job of the first admin.
@@ -64,6 +66,7 @@ impl Part {
             Self::Policy | Self::JobsPolicy => "networkpolicy",
             Self::Claim => "persistentvolumeclaim",
             Self::Database => "paperclipdatabase",
+            Self::Backup => "paperclipbackup",
             Self::Migration | Self::Bootstrap => "job",
         }
     }
@@ -184,6 +187,7 @@ pub async fn apply(
         jobs_policy,
         claim,
         database,
+        backup,
         migration,
         bootstrap,
     } = desired;
@@ -267,6 +271,13 @@ pub async fn apply(
             key(v.id.names.main()),
             uid
         ),
+        wanted_or_gone::<crate::crd::PaperclipBackup, _>(
+            applier,
+            &caches.backups,
+            backup.as_ref(),
+            key(v.id.names.main()),
+            uid
+        ),
         async {
             match &migration {
                 Some(wish) => ensure(applier, &caches.jobs, wish).await,
@@ -295,6 +306,7 @@ pub async fn apply(
         jobs_policy,
         claim,
         database,
+        backup,
         migration,
         bootstrap,
     ) = results;
@@ -312,6 +324,7 @@ pub async fn apply(
         (Part::Policy, policy),
         (Part::JobsPolicy, jobs_policy),
         (Part::Database, database),
+        (Part::Backup, backup),
         (Part::Migration, migration),
         (Part::Bootstrap, bootstrap),
     ] {

@@ -1,5 +1,6 @@
 //! From what was validated to the objects as they should be: one file per kind. Pure; random bytes and times come in from outside.
 
+pub mod backup;
 pub mod bootstrap;
 pub mod claim;
 pub mod config_hash;
@@ -52,6 +53,8 @@ pub struct Desired {
     pub claim: Option<claim::Claim>,
     /// The database.
     pub database: Option<Wish>,
+    /// Its backups by a schedule.
+    pub backup: Option<Wish>,
     /// The migration that is to begin; `None`: none is.
     pub migration: Option<Wish>,
     /// The making of the first admin that is to begin; `None`: none is.
@@ -81,6 +84,7 @@ impl Desired {
             jobs_policy,
             claim: _,
             database,
+            backup,
             migration,
             bootstrap,
         } = self;
@@ -94,6 +98,7 @@ impl Desired {
             policy.as_ref(),
             jobs_policy.as_ref(),
             database.as_ref(),
+            backup.as_ref(),
             migration.as_ref(),
             bootstrap.as_ref(),
         ]
@@ -201,6 +206,7 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
         jobs_policy: network_policy::jobs(v).map(|p| Wish::of(&p)).transpose()?,
         claim: claim::build(v),
         database: database::build(v).map(|d| Wish::of(&d)).transpose()?,
+        backup: backup::build(v).map(|b| Wish::of(&b)).transpose()?,
         migration: s
             .migrate
             .map(|name| Wish::of(&migration::build(v, s, name)))

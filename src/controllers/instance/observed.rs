@@ -2,8 +2,9 @@
 //! among them.
 
 use crate::controllers::Caches;
-use crate::crd::PaperclipDatabase;
+use crate::crd::backup::{BackupPhase, PaperclipBackupStatus};
 use crate::crd::database::PaperclipDatabaseStatus;
+use crate::crd::{PaperclipBackup, PaperclipDatabase};
 use crate::shared::cache::{Cache, Key, Seen, View};
 use crate::shared::conditions::find;
 use crate::shared::foreign::HttpRoute;
@@ -19,6 +20,10 @@ use std::sync::Arc;
 pub struct Observed {
     /// The child.
     pub database: Option<Arc<Seen<Guarded<PaperclipDatabase>>>>,
+    /// Its backups by a schedule.
+    pub backup: Option<Arc<Seen<Guarded<PaperclipBackup>>>>,
+    /// Name of the one of them that is being taken.
+    pub backing_up: Option<String>,
     /// The server.
     pub workload: Option<Arc<Seen<Workload>>>,
     /// Its Service.
@@ -72,6 +77,8 @@ impl Observed {
             .collect();
         let bootstrap = ours(&caches.jobs, &key(&names.bootstrap()), uid);
         let database = ours(&caches.databases, &main, uid);
+        let backup = ours(&caches.backups, &main, uid);
+        let backing_up = backup.as_ref().and_then(|b| running(caches, &b.uid));
         let child = database.as_ref().map(|d| d.uid.clone());
         let child = child.as_deref().unwrap_or_default();
         Self {
@@ -104,6 +111,8 @@ impl Observed {
             workload,
             jobs,
             database,
+            backup,
+            backing_up,
         }
     }
 
@@ -122,6 +131,21 @@ impl Observed {
             generation: seen.generation,
             status: database.status.as_ref(),
         })
+    }
+
+    /// What the backups by a schedule say of themselves.
+    pub fn backup_status(&self) -> Option<&PaperclipBackupStatus> {
+        match &self.backup.as_ref()?.view {
+            Guarded::Ok(backup) => backup.status.as_ref(),
+            Guarded::Undecodable { .. } => None,
+        }
+    }
+
+    /// A condition of the backups by a schedule, if it is about their current spec.
+    pub fn backup_condition(&self, kind: &str) -> Option<&Condition> {
+        let generation = self.backup.as_ref()?.generation;
+        find(&self.backup_status()?.conditions, kind)
+            .filter(|c| c.observed_generation.is_none_or(|g| g >= generation))
     }
 
     /// The migration called `name`.
@@ -162,6 +186,19 @@ impl Observed {
             .as_ref()
             .is_some_and(|s| s.view.spec.ip_families.iter().any(|f| &**f == "IPv6"))
     }
+}
+
+/// The one-shot of this policy that is being taken.
+fn running(caches: &Caches, policy: &str) -> Option<String> {
+    let all = caches.backups.controlled_by(policy);
+    let found = all.iter().find(|seen| match &seen.view {
+        Guarded::Ok(one) => {
+            let phase = one.status.as_ref().and_then(|s| s.phase.as_ref());
+            phase.is_some_and(|p| *p == BackupPhase::Running)
+        }
+        Guarded::Undecodable { .. } => false,
+    });
+    found.map(|seen| seen.key.name.to_string())
 }
 
 fn ours<V: View>(cache: &Cache<V>, key: &Key, uid: &str) -> Option<Arc<Seen<V>>> {

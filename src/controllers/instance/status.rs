@@ -165,7 +165,7 @@ pub fn status(
         last_handled_reconcile_at: scene.requested.clone().or(before.last_handled_reconcile_at),
         // What is known only from results: kept until something newer is known.
         running_version: before.running_version,
-        backup: before.backup,
+        backup: facts::backup(scene).map(Box::new),
         restore: before.restore,
         auto_update: None,
         bootstrap: facts::bootstrap(scene).map(Box::new),

@@ -70,6 +70,8 @@ pub struct Validated<'a> {
     pub suspended: bool,
     /// Data go with the Instance.
     pub delete_data: bool,
+    /// Backups by a schedule.
+    pub backup: Option<&'a crate::crd::instance::Backup>,
     /// Where URLs of the spec lead to, for the network policies.
     pub learned: &'a Learned,
     /// Why the server must not be started, if so: to obey only a part of the spec would harm.
@@ -222,6 +224,10 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         adopted,
         suspended: spec.suspended.unwrap_or(false),
         delete_data: policy == Some(DeletionPolicy::Delete) && super::deletion::deletes_data(spec),
+        backup: spec
+            .backup
+            .as_deref()
+            .filter(|b| crate::crd::text(b.schedule.as_ref()).is_some()),
         learned,
         hold,
         id,

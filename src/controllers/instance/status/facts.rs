@@ -4,9 +4,10 @@ use super::Scene;
 use crate::controllers::instance::gates::{self, State, is_bootstrapped, is_recorded_admin};
 use crate::crd::Word;
 use crate::crd::instance::{
-    BootstrapState, BootstrapStatus, ChildStatus, ConditionStatus, ManagedResources,
-    MigrationState, MigrationStatus,
+    BackupSummary, BootstrapState, BootstrapStatus, ChildStatus, ConditionStatus,
+    LastSuccessfulBackup, ManagedResources, MigrationState, MigrationStatus, Outcome,
 };
+use crate::crd::shared::NamedTime;
 use crate::shared::cache::Seen;
 use serde_json::Value;
 
@@ -111,10 +112,19 @@ pub fn managed(scene: &Scene<'_>) -> ManagedResources {
 
 /// The child resources and how they are.
 pub fn children(scene: &Scene<'_>) -> Vec<ChildStatus> {
-    let ready = scene.observed.child().map(|c| c.condition("Ready"));
-    ready
-        .map(|ready| ChildStatus {
-            kind: "PaperclipDatabase".into(),
+    let o = scene.observed;
+    let database = o
+        .child()
+        .map(|c| ("PaperclipDatabase", c.condition("Ready")));
+    let backup = o
+        .backup
+        .as_ref()
+        .map(|_| ("PaperclipBackup", o.backup_condition("Ready")));
+    [backup, database]
+        .into_iter()
+        .flatten()
+        .map(|(kind, ready)| ChildStatus {
+            kind: kind.into(),
             name: scene.name().into(),
             ready: Some(match ready.map(|c| c.status.as_str()) {
                 Some("True") => ConditionStatus::True.into(),
@@ -124,8 +134,44 @@ pub fn children(scene: &Scene<'_>) -> Vec<ChildStatus> {
             reason: ready.map(|c| c.reason.clone()),
             message: ready.map(|c| c.message.clone()),
         })
-        .into_iter()
         .collect()
+}
+
+/// What the backups by a schedule have come to. Kept when the schedule is gone: the backups are not.
+pub fn backup(scene: &Scene<'_>) -> Option<BackupSummary> {
+    let before = scene.before().and_then(|s| s.backup.as_deref()).cloned();
+    let Some(status) = scene.observed.backup_status() else {
+        return before;
+    };
+    let before = before.unwrap_or_default();
+    let (good, bad) = (&status.last_successful, &status.last_failed);
+    let at = |named: &Option<NamedTime>| named.as_ref().and_then(|n| n.time.clone());
+    let failed_last = at(bad).map(|t| t.0) > at(good).map(|t| t.0);
+    let last = if failed_last { at(bad) } else { at(good) };
+    let result = if failed_last {
+        Outcome::Failed
+    } else {
+        Outcome::Succeeded
+    };
+    Some(BackupSummary {
+        last_backup_result: last
+            .as_ref()
+            .map(|_| result.into())
+            .or(before.last_backup_result),
+        last_backup_time: last.or(before.last_backup_time),
+        last_successful: good
+            .as_ref()
+            .map(|n| LastSuccessfulBackup {
+                name: n.name.clone(),
+                time: n.time.clone(),
+                ..LastSuccessfulBackup::default()
+            })
+            .or(before.last_successful),
+        last_verified_time: before.last_verified_time,
+        next_schedule_time: status.next_schedule_time.clone(),
+        running: scene.observed.backing_up.clone(),
+        missed_runs: status.missed_runs,
+    })
 }
 
 /// The result that a pod of this Job left.

@@ -93,6 +93,7 @@ pub fn all(scene: &Scene<'_>) -> Vec<Part> {
     parts.extend(objects::ingress(scene));
     parts.extend(objects::http_route(scene));
     parts.extend(objects::budget(scene));
+    parts.extend(backup(scene));
     parts.push(profile(scene));
     parts.extend(super::scale::parts(scene));
     parts
@@ -240,6 +241,37 @@ fn database(scene: &Scene<'_>) -> Option<Part> {
         patience: stalled.then_some(Duration::ZERO),
         ..part
     })
+}
+
+/// The schedule's `Ready`, as it is. Trouble with backups never keeps the server from being ready.
+fn backup(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "BackupReady";
+    let name = scene.name();
+    let seen = scene.observed.backup.as_ref();
+    let v = scene.verdict.validated.as_ref();
+    if v.map_or(seen.is_none(), |v| v.backup.is_none()) {
+        return None;
+    }
+    let part = refused(scene, KIND, Object::Backup).unwrap_or_else(|| {
+        if seen.is_none() {
+            return absent(KIND, "PaperclipBackup", name);
+        }
+        match scene.observed.backup_condition("Ready") {
+            Some(ready) if ready.status == "True" => {
+                Part::well(KIND, &ready.reason, ready.message.clone())
+            }
+            Some(ready) if ready.status == "False" => {
+                Part::waits(KIND, &ready.reason, ready.message.clone())
+            }
+            Some(ready) => Part::unknown(KIND, &ready.reason, ready.message.clone()),
+            None => Part::unknown(
+                KIND,
+                "Progressing",
+                format!("PaperclipBackup \"{name}\" has not said yet how it is"),
+            ),
+        }
+    });
+    Some(part.class(Class::Degrades))
 }
 
 /// What was seen last.

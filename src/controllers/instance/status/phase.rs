@@ -31,6 +31,9 @@ pub fn phase(scene: &Scene<'_>, parts: &[Part], sum: &Sum, elapsed: &Elapsed) ->
     if was_ready && (troubled || scene.failing.is_some()) {
         return Phase::Degraded;
     }
+    if sum.ready == Truth::True && scene.observed.backing_up.is_some() {
+        return Phase::BackingUp;
+    }
     if sum.ready == Truth::True {
         return Phase::Running;
     }

@@ -77,13 +77,7 @@ missing! {
     "lifecycle.drain.maxWait": |s| given!(s, lifecycle.drain.max_wait);
     "lifecycle.drain.onTimeout": |s| given!(s, lifecycle.drain.on_timeout);
     "lifecycle.maintenanceWindows": |s| Some(!s.lifecycle.as_ref()?.maintenance_windows.is_empty());
-    "backup.schedule": |s| given!(s, backup.schedule);
     "backup.retentionDays": |s| given!(s, backup.retention_days);
-    "backup.timeZone": |s| given!(s, backup.time_zone);
-    "backup.jitter": |s| given!(s, backup.jitter);
-    "backup.immediate": |s| on!(s, backup.immediate);
-    "backup.include": |s| Some(!s.backup.as_ref()?.include.is_empty());
-    "backup.encryption": |s| given!(s, backup.encryption);
     "backup.retention": |s| given!(s, backup.retention);
     "backup.verification": |s| given!(s, backup.verification);
     "restoreFrom": |s| Some(!s.restore_from.as_ref()?.is_empty());

@@ -352,3 +352,22 @@ fn the_service_stays_inside_while_it_is_held() {
     g.hold_service = true;
     assert_eq!(kind(&g), "ClusterIP");
 }
+
+#[test]
+fn a_schedule_becomes_a_backup_resource_that_finds_its_destination_itself() {
+    let d = given("backup: {s3: {bucket: safe}}").built();
+    assert!(d.backup.is_none(), "a destination alone serves who asks");
+    let spec = "backup: {schedule: '17 2 * * *', timeZone: Europe/Berlin, jitter: 10m, immediate: true, include: [Database], \
+                encryption: {recipients: [age1x]}, s3: {bucket: safe}}";
+    let backup = given(spec).built().backup.unwrap().body;
+    assert_eq!(backup["kind"], "PaperclipBackup");
+    assert_eq!(backup["metadata"]["name"], "clip");
+    assert_eq!(backup["metadata"]["ownerReferences"], owner());
+    assert_eq!(
+        backup["spec"],
+        json!({
+            "instanceRef": {"name": "clip"}, "schedule": "17 2 * * *", "timeZone": "Europe/Berlin", "jitter": "10m",
+            "immediate": true, "include": ["Database"], "encryption": {"recipients": ["age1x"]},
+        })
+    );
+}

@@ -220,3 +220,51 @@ fn a_gateway_that_does_not_find_the_service_is_told() {
         "True/HTTPRouteProvisioned"
     );
 }
+
+/// A healthy Instance with a schedule, whose PaperclipBackup says this of itself.
+fn with_schedule(ready: &str, reason: &str) -> World {
+    let mut world = World::settled();
+    world.spec = "{image: {tag: '7'}, backup: {schedule: '@daily', s3: {bucket: safe}}}".into();
+    world.observed.backup = seen(
+        json!({"metadata": meta("clip", OWNER), "spec": {}, "status": {
+        "nextScheduleTime": "2026-11-23T00:00:00Z", "missedRuns": 2,
+        "lastSuccessful": {"name": "clip-1", "time": "2026-11-21T00:00:09Z"},
+        "lastFailed": {"name": "clip-2", "time": "2026-11-22T00:00:09Z"},
+        "conditions": [{"type": "Ready", "status": ready, "reason": reason, "message": "the schedule's words",
+            "observedGeneration": 2, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}),
+    );
+    world
+}
+
+#[test]
+fn trouble_with_backups_degrades_and_takes_no_server_away() {
+    let well = with_schedule("True", "Scheduled").status();
+    assert_eq!(says(&well, "BackupReady"), "True/Scheduled");
+    assert_eq!(phase_of(&well), "Running");
+    let ill = with_schedule("False", "LastRunFailed").status();
+    assert_eq!(says(&ill, "BackupReady"), "False/LastRunFailed");
+    assert_eq!(message(&ill, "BackupReady"), "the schedule's words");
+    assert_eq!(says(&ill, "Ready"), says(&well, "Ready"));
+    assert_eq!(phase_of(&ill), "Degraded");
+    assert_eq!(says(&World::settled().status(), "BackupReady"), "-");
+}
+
+#[test]
+fn what_backups_have_come_to_is_copied_and_outlives_the_schedule() {
+    let mut world = with_schedule("True", "Scheduled");
+    world.observed.backing_up = Some("clip-3".into());
+    let status = world.status();
+    assert_eq!(phase_of(&status), "BackingUp");
+    let backup = status.backup.clone().unwrap();
+    assert_eq!(backup.running.as_deref(), Some("clip-3"));
+    assert_eq!(backup.missed_runs, Some(2));
+    assert_eq!(backup.last_backup_result.unwrap().as_str(), "Failed");
+    let last = backup.last_successful.unwrap();
+    assert_eq!(last.name.as_deref(), Some("clip-1"));
+    assert!(status.children.iter().any(|c| c.kind == "PaperclipBackup"));
+
+    let mut later = World::settled();
+    later.before = Some(status);
+    let after = later.status().backup.unwrap();
+    assert_eq!(after.last_successful.unwrap().name, last.name);
+}
