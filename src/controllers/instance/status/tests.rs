@@ -206,6 +206,7 @@ fn phase_of(status: &InstanceStatus) -> &str {
     status.phase.as_ref().map_or("", |p| p.as_str())
 }
 
+mod admin;
 mod announced;
 mod conditions;
 mod objects;
