@@ -1,7 +1,7 @@
 //! A backup from `kubectl create` to the bucket: a real PostgreSQL, the agent in its own image, object storage of somebody else's making.
 //! The service runs beside the pods, in the cluster's network.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -38,21 +38,10 @@ impl Bucket {
         let folder =
             std::env::temp_dir().join(format!("paperclip-e2e-bucket-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("data/backups"))?;
-        std::fs::create_dir_all(folder.join("meta"))?;
-        let (data, meta) = (folder.join("data"), folder.join("meta"));
-        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let data = folder.join("data").to_string_lossy().into_owned();
         let address = format!("{NODE}:{PORT}");
         let arguments = [
-            "--access",
-            KEY_ID,
-            "--secret",
-            SECRET,
-            "--port",
-            &address,
-            "posix",
-            "--sidecar",
-            &text(&meta),
-            &text(&data),
+            "--access", KEY_ID, "--secret", SECRET, "--port", &address, "posix", &data,
         ];
         let service = cluster.daemon(Group::S3, "versitygw", &arguments).await?;
         Ok(Self {

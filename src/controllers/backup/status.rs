@@ -19,7 +19,9 @@ use std::time::Duration;
 /// A wait that lasts longer needs a person.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How often something is looked for whose appearance nobody tells us.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// How often something is looked for that is about to happen.
+const LOOK_SOON: Duration = Duration::from_secs(3);
 /// How often a pod that has not ended is looked at, for what keeps it from working.
 const LOOK_AT_POD: Duration = Duration::from_secs(5);
 /// How long the last word of a pod may take to arrive after its Job has ended.
@@ -137,7 +139,13 @@ fn stand(seen: &Observed<'_>, before: &PaperclipBackupStatus) -> (Stand, Option<
             let cause = no_result("the Job is gone, and left no result");
             return (Stand::Failed(cause, None), None);
         }
-        return (not_begun(seen), Some(LOOK_AGAIN));
+        let stand = not_begun(seen);
+        let again = if matches!(stand, Stand::Refused(..)) {
+            LOOK_AGAIN
+        } else {
+            LOOK_SOON
+        };
+        return (stand, Some(again));
     };
     let said = Said::last(seen.pods.iter().filter_map(|p| p.view.result.as_deref()));
     match (job.view.state(), said) {

@@ -27,6 +27,8 @@ use std::time::Duration;
 
 /// How late a missed backup may still begin, unless the spec says otherwise.
 const STARTING_DEADLINE: Duration = Duration::from_secs(3600);
+/// How often something is looked for that no backup can do without.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// The clock of the machine may be set; so it is looked at from time to time.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(3600);
 
@@ -123,7 +125,10 @@ impl Controller {
         if let Some((severity, reason, text)) = status::happening(object.status.as_ref(), &status) {
             self.tell(seen, severity, reason, &text);
         }
-        let wake = plan.map_or(LOOK_AT_CLOCK, |plan| plan.wake);
+        let wake = match &verdict {
+            Verdict::Accepted(_) => plan.map_or(LOOK_AT_CLOCK, |plan| plan.wake),
+            _ => LOOK_AGAIN,
+        };
         Ok(Again::After(wake.min(LOOK_AT_CLOCK)))
     }
 }
