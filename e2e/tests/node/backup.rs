@@ -41,7 +41,16 @@ impl Bucket {
         let data = folder.join("data").to_string_lossy().into_owned();
         let address = format!("{NODE}:{PORT}");
         let arguments = [
-            "--access", KEY_ID, "--secret", SECRET, "--port", &address, "posix", &data,
+            "--access",
+            KEY_ID,
+            "--secret",
+            SECRET,
+            "--port",
+            &address,
+            "posix",
+            // It would link files by a /proc that is not its own.
+            "--disableotmp",
+            &data,
         ];
         let service = cluster.daemon(Group::S3, "versitygw", &arguments).await?;
         Ok(Self {
