@@ -10,7 +10,7 @@ use crate::shared::backoff::Failures;
 use crate::shared::cache::{Cache, View};
 use crate::shared::context::{Context, wakes_itself, wakes_labelled, wakes_owner};
 use crate::shared::controller::{Reconcile, Roll, Runner};
-use crate::shared::foreign::{HTTP_ROUTE, HttpRoute};
+use crate::shared::foreign::{HTTP_ROUTE, HttpRoute, PROMETHEUS_RULE, SERVICE_MONITOR};
 use crate::shared::guarded::Guarded;
 use crate::shared::health::Gates;
 use crate::shared::informer::{Informer, LIST_SILENCE};
@@ -60,6 +60,12 @@ pub struct Caches {
     pub budgets: Arc<Cache<Bare>>,
     /// HTTPRoutes of ours.
     pub http_routes: Optional<HttpRoute>,
+    /// ServiceMonitors of ours.
+    pub service_monitors: Optional<Bare>,
+    /// PrometheusRules of ours.
+    pub prometheus_rules: Optional<Bare>,
+    /// ConfigMaps of ours.
+    pub config_maps: Arc<Cache<Bare>>,
     /// NetworkPolicies of ours.
     pub network_policies: Arc<Cache<Bare>>,
     /// PersistentVolumeClaims of ours.
@@ -144,6 +150,9 @@ impl World {
             ingresses: child.cache(),
             budgets: child.cache(),
             http_routes: child.optional(&HTTP_ROUTE),
+            service_monitors: child.optional(&SERVICE_MONITOR),
+            prometheus_rules: child.optional(&PROMETHEUS_RULE),
+            config_maps: child.cache(),
             network_policies: child.cache(),
             claims: child.cache(),
             jobs: child.cache(),
@@ -210,6 +219,17 @@ impl World {
         w.start::<batch::v1::Job, _>("informer Job", SELECTOR, &c.jobs);
         w.start::<core::v1::Pod, _>("informer Pod", SELECTOR, &c.pods);
         w.start_optional("informer HTTPRoute", &HTTP_ROUTE, &c.http_routes);
+        w.start_optional(
+            "informer ServiceMonitor",
+            &SERVICE_MONITOR,
+            &c.service_monitors,
+        );
+        w.start_optional(
+            "informer PrometheusRule",
+            &PROMETHEUS_RULE,
+            &c.prometheus_rules,
+        );
+        w.start::<core::v1::ConfigMap, _>("informer ConfigMap", SELECTOR, &c.config_maps);
         if let Some(definitions) = &self.definitions {
             w.start_definitions(definitions);
         }
@@ -229,6 +249,7 @@ impl World {
                 c.service_accounts.synced(),
                 c.ingresses.synced(),
                 c.budgets.synced(),
+                c.config_maps.synced(),
                 c.network_policies.synced(),
                 c.claims.synced(),
                 c.jobs.synced(),

@@ -9,6 +9,21 @@ use serde::Deserialize;
 pub static HTTP_ROUTE: Kind =
     Kind::named("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes");
 
+/// What Prometheus collects, of the Prometheus operator.
+pub static SERVICE_MONITOR: Kind = Kind::named(
+    "monitoring.coreos.com",
+    "v1",
+    "ServiceMonitor",
+    "servicemonitors",
+);
+/// Alerts, of the Prometheus operator.
+pub static PROMETHEUS_RULE: Kind = Kind::named(
+    "monitoring.coreos.com",
+    "v1",
+    "PrometheusRule",
+    "prometheusrules",
+);
+
 /// An HTTPRoute.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]

@@ -98,7 +98,7 @@ pub async fn serve(
         let (gates, metrics) = (gates.clone(), metrics.clone());
         tokio::spawn(async move {
             let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-                let response = answer(request.uri().path(), &gates, metrics.as_deref());
+                let response = answer(request.uri(), &gates, metrics.as_deref());
                 async move { Ok::<_, std::convert::Infallible>(response) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
@@ -113,8 +113,8 @@ pub async fn serve(
     }
 }
 
-fn answer(path: &str, gates: &Gates, metrics: Option<&Metrics>) -> Response<Full<Bytes>> {
-    let (status, body) = match (path, metrics) {
+fn answer(uri: &http::Uri, gates: &Gates, metrics: Option<&Metrics>) -> Response<Full<Bytes>> {
+    let (status, body) = match (uri.path(), metrics) {
         ("/livez" | "/healthz", _) if gates.alive() => (StatusCode::OK, "ok\n".to_owned()),
         ("/livez" | "/healthz", _) => (
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -139,7 +139,7 @@ fn answer(path: &str, gates: &Gates, metrics: Option<&Metrics>) -> Response<Full
                 },
             )
         }
-        ("/metrics", Some(metrics)) => match metrics.text() {
+        ("/metrics", Some(metrics)) => match figures(uri, metrics) {
             Ok(text) => (StatusCode::OK, text),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },
@@ -154,6 +154,19 @@ fn answer(path: &str, gates: &Gates, metrics: Option<&Metrics>) -> Response<Full
     response
 }
 
+/// All figures, or those of the Instance that the query names.
+fn figures(uri: &http::Uri, metrics: &Metrics) -> Result<String, prometheus::Error> {
+    let query = uri.query().unwrap_or_default();
+    let of = |name: &str| {
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value)
+    };
+    match (of("namespace"), of("instance")) {
+        (None, None) => metrics.text(),
+        (namespace, instance) => metrics.text_of(namespace.as_deref(), instance.as_deref()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,24 +174,43 @@ mod tests {
     #[test]
     fn readiness_names_the_gate_that_is_closed() {
         let gates = Gates::new();
-        assert_eq!(answer("/readyz", &gates, None).status(), StatusCode::OK);
+        assert_eq!(answer(&"/readyz".parse().unwrap(), &gates, None).status(), StatusCode::OK);
         gates.close("informer Service", "no list yet");
         assert_eq!(
-            answer("/readyz", &gates, None).status(),
+            answer(&"/readyz".parse().unwrap(), &gates, None).status(),
             StatusCode::SERVICE_UNAVAILABLE
         );
         assert_eq!(gates.closed()["informer Service"], "no list yet");
         gates.open("informer Service");
-        assert_eq!(answer("/readyz", &gates, None).status(), StatusCode::OK);
+        assert_eq!(answer(&"/readyz".parse().unwrap(), &gates, None).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn who_asks_for_one_instance_gets_its_series_only() {
+        let metrics = Metrics::new().unwrap();
+        for (name, namespace) in [("one", "ns"), ("two", "ns"), ("one", "other")] {
+            let gauge = metrics.instance_ready.with_label_values(&[name, namespace]);
+            gauge.set(1);
+        }
+        metrics.managed_instances.set(3);
+        let of = |uri: &str| figures(&uri.parse().unwrap(), &metrics).unwrap();
+        let one = of("/metrics?namespace=ns&instance=one");
+        let series: Vec<&str> = one.lines().filter(|l| !l.starts_with('#')).collect();
+        assert_eq!(
+            series,
+            ["paperclip_instance_ready{instance=\"one\",namespace=\"ns\"} 1"]
+        );
+        assert_eq!(of("/metrics?namespace=ns&instance=three"), "");
+        assert!(of("/metrics").contains("paperclip_managed_instances 3"));
     }
 
     #[test]
     fn a_runtime_that_stands_still_is_not_alive() {
         let gates = Gates::new();
-        assert_eq!(answer("/livez", &gates, None).status(), StatusCode::OK);
+        assert_eq!(answer(&"/livez".parse().unwrap(), &gates, None).status(), StatusCode::OK);
         gates.last_beat.fetch_sub(121, Ordering::Relaxed);
         assert_eq!(
-            answer("/livez", &gates, None).status(),
+            answer(&"/livez".parse().unwrap(), &gates, None).status(),
             StatusCode::INTERNAL_SERVER_ERROR
         );
     }

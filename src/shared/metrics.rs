@@ -11,6 +11,7 @@ use std::time::Duration;
 /// The registry and the series in it.
 pub struct Metrics {
     registry: Registry,
+    names: Vec<String>,
     /// `controller_runtime_reconcile_total{controller,result}`.
     pub reconciles: IntCounterVec,
     /// `controller_runtime_reconcile_errors_total{controller}`.
@@ -80,16 +81,22 @@ impl Metrics {
     /// If two metrics have one name: a fault of ours, found by any test.
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let registry = Registry::new();
+        let names = std::cell::RefCell::new(Vec::new());
+        let register = |metric: Box<dyn prometheus::core::Collector>| {
+            let described = metric.desc().into_iter().map(|d| d.fq_name.clone());
+            names.borrow_mut().extend(described);
+            registry.register(metric)
+        };
         let counters =
             |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
                 let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-                registry.register(Box::new(metric.clone()))?;
+                register(Box::new(metric.clone()))?;
                 Ok(metric)
             };
         let gauges =
             |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec, prometheus::Error> {
                 let metric = IntGaugeVec::new(Opts::new(name, help), labels)?;
-                registry.register(Box::new(metric.clone()))?;
+                register(Box::new(metric.clone()))?;
                 Ok(metric)
             };
         let histograms =
@@ -98,19 +105,19 @@ impl Metrics {
                     HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
                     labels,
                 )?;
-                registry.register(Box::new(metric.clone()))?;
+                register(Box::new(metric.clone()))?;
                 Ok(metric)
             };
         let gauge = |name: &str, help: &str| -> Result<Gauge, prometheus::Error> {
             let metric = Gauge::new(name, help)?;
-            registry.register(Box::new(metric.clone()))?;
+            register(Box::new(metric.clone()))?;
             Ok(metric)
         };
         let managed_instances = IntGauge::new(
             "paperclip_managed_instances",
             "Instances that the operator manages",
         )?;
-        registry.register(Box::new(managed_instances.clone()))?;
+        register(Box::new(managed_instances.clone()))?;
         let instance_reconciles = CounterVec::new(
             Opts::new(
                 "paperclip_reconcile_total",
@@ -118,7 +125,7 @@ impl Metrics {
             ),
             &["instance", "namespace", "result"],
         )?;
-        registry.register(Box::new(instance_reconciles.clone()))?;
+        register(Box::new(instance_reconciles.clone()))?;
         let informer_last_event = GaugeVec::new(
             Opts::new(
                 "paperclip_informer_last_event_timestamp_seconds",
@@ -126,7 +133,7 @@ impl Metrics {
             ),
             &["kind"],
         )?;
-        registry.register(Box::new(informer_last_event.clone()))?;
+        register(Box::new(informer_last_event.clone()))?;
         let metrics = Self {
             reconciles: counters(
                 "controller_runtime_reconcile_total",
@@ -255,6 +262,7 @@ impl Metrics {
             process_start: gauge("process_start_time_seconds", "Start of the process")?,
             process_memory: gauge("process_resident_memory_bytes", "Resident memory")?,
             process_cpu: gauge("process_cpu_seconds_total", "User and system CPU time")?,
+            names: names.take(),
             registry,
         };
         #[allow(clippy::cast_precision_loss)] // seconds since 1970 fit
@@ -262,6 +270,43 @@ impl Metrics {
             .process_start
             .set(jiff::Timestamp::now().as_second() as f64);
         Ok(Arc::new(metrics))
+    }
+
+    /// The names of all metrics.
+    pub fn names(&self) -> Vec<String> {
+        self.names.clone()
+    }
+
+    /// The series of one Instance in Prometheus' text format; all of its namespace's, or all of its name's, if only one is given.
+    ///
+    /// # Errors
+    /// If a series cannot be written.
+    pub fn text_of(
+        &self,
+        namespace: Option<&str>,
+        instance: Option<&str>,
+    ) -> Result<String, prometheus::Error> {
+        let mut families = self.registry.gather();
+        for family in &mut families {
+            let of_it = |metric: &prometheus::proto::Metric| {
+                let has = |name: &str, wanted: Option<&str>| {
+                    wanted.is_none_or(|wanted| {
+                        let mut labels = metric.get_label().iter();
+                        labels.any(|l| l.name() == name && l.value() == wanted)
+                    })
+                };
+                has("namespace", namespace) && has("instance", instance)
+            };
+            let kept: Vec<_> = family
+                .get_metric()
+                .iter()
+                .filter(|m| of_it(m))
+                .cloned()
+                .collect();
+            family.set_metric(kept);
+        }
+        families.retain(|f| !f.get_metric().is_empty());
+        TextEncoder::new().encode_to_string(&families)
     }
 
     /// All series in Prometheus' text format.

@@ -175,6 +175,18 @@ impl Names {
     pub fn bootstrap(&self) -> String {
         self.with("bootstrap")
     }
+    /// `N-alerts`: alerts.
+    pub fn alerts(&self) -> String {
+        self.with("alerts")
+    }
+    /// `N-dashboard-operator`: dashboard of the operator.
+    pub fn dashboard_operator(&self) -> String {
+        self.with("dashboard-operator")
+    }
+    /// `N-dashboard-instance`: dashboard of the Instance.
+    pub fn dashboard_instance(&self) -> String {
+        self.with("dashboard-instance")
+    }
     /// `N-db`: the database's StatefulSet, Service, policy, account.
     pub fn database(&self) -> String {
         self.with("db")

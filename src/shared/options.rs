@@ -25,6 +25,9 @@ pub struct Options {
     /// Image that holds the agent: the operator's own
     #[arg(long, env = "PAPERCLIP_OPERATOR_AGENT_IMAGE", default_value = concat!("ghcr.io/paperclipinc/paperclip-operator:", env!("CARGO_PKG_VERSION")), value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub agent_image: String,
+    /// Name of the Service in front of /metrics, in the operator's namespace; without it Instances get no ServiceMonitor
+    #[arg(long, env = "PAPERCLIP_OPERATOR_METRICS_SERVICE", value_parser = namespace)]
+    pub metrics_service: Option<String>,
     /// DNS domain of the cluster
     #[arg(long, env = "PAPERCLIP_OPERATOR_CLUSTER_DOMAIN", default_value = "cluster.local", value_parser = domain)]
     pub cluster_domain: String,

@@ -205,18 +205,39 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     ),
     (
         "observability.metrics.serviceMonitor.",
-        "{observability: {metrics: {serviceMonitor: {enabled: true}}}}",
+        "{observability: {metrics: {enabled: true, serviceMonitor: {enabled: true}}}}",
         "",
     ),
     (
         "observability.metrics.prometheusRule.",
-        "{observability: {metrics: {prometheusRule: {enabled: true}}}}",
+        "{observability: {metrics: {enabled: true, prometheusRule: {enabled: true}}}}",
         "",
     ),
     (
         "observability.metrics.grafanaDashboard.",
-        "{observability: {metrics: {grafanaDashboard: {enabled: true}}}}",
+        "{observability: {metrics: {enabled: true, grafanaDashboard: {enabled: true}}}}",
         "",
+    ),
+    ("observability.metrics.enabled", "{}", "true"),
+    (
+        "observability.metrics.serviceMonitor.enabled",
+        "{observability: {metrics: {enabled: true}}}",
+        "true",
+    ),
+    (
+        "observability.metrics.prometheusRule.enabled",
+        "{observability: {metrics: {enabled: true}}}",
+        "true",
+    ),
+    (
+        "observability.metrics.prometheusRule.runbookBaseURL",
+        "{observability: {metrics: {enabled: true, prometheusRule: {enabled: true}}}}",
+        "'https://runbooks.test'",
+    ),
+    (
+        "observability.metrics.grafanaDashboard.enabled",
+        "{observability: {metrics: {enabled: true}}}",
+        "true",
     ),
     ("observability.logging.level", "{}", "debug"),
     (

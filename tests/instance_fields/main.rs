@@ -81,13 +81,14 @@ fn effect(spec: &Value) -> Result<Effect, String> {
     let setting = Setting {
         agent_image: "agent",
         agent_image_in_use: None,
-        operator_namespace: None,
+        operator_namespace: Some("operators"),
         connection: &connection,
         ipv6: false,
         server: Server::Run {
             replicas: i32::from(!v.suspended),
             config_hash: None,
         },
+        scraped: true,
         exposure: &Exposure::open(&v),
         migrate: Some("m"),
         bootstrap: Some("b"),

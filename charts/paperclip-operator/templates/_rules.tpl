@@ -49,6 +49,12 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
+{{- if .Values.rbac.features.monitoring }}
+# Alerts and what Prometheus collects, if an Instance asks for them.
+- apiGroups: [monitoring.coreos.com]
+  resources: [servicemonitors, prometheusrules]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 # Schema migrations and backups. `delete` is for Jobs whose turn is over.
 - apiGroups: [batch]
   resources: [jobs]
@@ -61,11 +67,11 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch]
-# ConfigMaps that an Instance's environment refers to are read by name to notice a change.
+# ConfigMaps that an Instance's environment refers to are read by name to notice a change; its dashboards are ConfigMaps too.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get]
-# Why a pod does not become ready: its conditions and container states. `delete` is for a pod of an old revision that will never be ready and keeps an ordered StatefulSet from replacing it.
+  verbs: [get, list, watch, create, patch, delete]
+# Why a pod does not become ready: its conditions and container states.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, delete]

@@ -182,7 +182,7 @@ async fn no_choice_of_values_grants_what_must_never_be() -> Result<()> {
     let helm = helm().await?;
     for values in [
         "leaderElection.enabled=true",
-        "rbac.features.gateway=false",
+        "rbac.features.gateway=false,rbac.features.monitoring=false",
         "watchNamespaces={one,two}",
         "replicaCount=3,metrics.serviceMonitor.enabled=true,networkPolicy.enabled=true,otlp.endpoint=http://c:4317",
     ] {

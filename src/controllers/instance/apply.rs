@@ -12,12 +12,13 @@ use crate::shared::apply::{Applier, ApplyError, Outcome};
 use crate::shared::cache::{Cache, Key, View};
 use crate::shared::foreign::HTTP_ROUTE;
 use crate::shared::names::Component;
+use crate::shared::foreign::{HTTP_ROUTE, PROMETHEUS_RULE, SERVICE_MONITOR};
 use crate::shared::quantity::Amount;
 use crate::shared::serving::Optional;
 use crate::shared::views::JobState;
 use crate::shared::wish::{Kind, Wish};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::json;
@@ -33,6 +34,14 @@ pub enum Part {
     Ingress,
     /// HTTPRoute.
     HttpRoute,
+    /// ServiceMonitor.
+    ServiceMonitor,
+    /// PrometheusRule.
+    PrometheusRule,
+    /// ConfigMap with the operator's dashboard.
+    DashboardOperator,
+    /// ConfigMap with the Instance's dashboard.
+    DashboardInstance,
     /// PodDisruptionBudget.
     Budget,
     /// StatefulSet.
@@ -61,6 +70,9 @@ impl Part {
             Self::Service => "service",
             Self::Ingress => "ingress",
             Self::HttpRoute => "httproute",
+            Self::ServiceMonitor => "servicemonitor",
+            Self::PrometheusRule => "prometheusrule",
+            Self::DashboardOperator | Self::DashboardInstance => "configmap",
             Self::Budget => "poddisruptionbudget",
             Self::Workload => "statefulset",
             Self::Policy | Self::JobsPolicy => "networkpolicy",
@@ -75,7 +87,16 @@ impl Part {
 impl Part {
     /// Holds what no rule of ours looks at: the API server judges it.
     const fn is_partly_the_users(self) -> bool {
-        matches!(self, Self::Workload | Self::Ingress | Self::HttpRoute)
+        matches!(
+            self,
+            Self::Workload
+                | Self::Ingress
+                | Self::HttpRoute
+                | Self::ServiceMonitor
+                | Self::PrometheusRule
+                | Self::DashboardOperator
+                | Self::DashboardInstance
+        )
     }
 }
 
@@ -182,6 +203,10 @@ pub async fn apply(
         ingress,
         http_route,
         budget,
+        service_monitor,
+        prometheus_rule,
+        dashboard_operator,
+        dashboard_instance,
         workload,
         policy,
         jobs_policy,
@@ -234,6 +259,41 @@ pub async fn apply(
             key(v.id.names.main()),
             uid
         ),
+        async {
+            let main = key(v.id.names.main());
+            futures::join!(
+                if_served(
+                    applier,
+                    &caches.service_monitors,
+                    &SERVICE_MONITOR,
+                    service_monitor.as_ref(),
+                    main,
+                    uid
+                ),
+                if_served(
+                    applier,
+                    &caches.prometheus_rules,
+                    &PROMETHEUS_RULE,
+                    prometheus_rule.as_ref(),
+                    key(&v.id.names.alerts()),
+                    uid
+                ),
+                wanted_or_gone::<ConfigMap, _>(
+                    applier,
+                    &caches.config_maps,
+                    dashboard_operator.as_ref(),
+                    key(&v.id.names.dashboard_operator()),
+                    uid
+                ),
+                wanted_or_gone::<ConfigMap, _>(
+                    applier,
+                    &caches.config_maps,
+                    dashboard_instance.as_ref(),
+                    key(&v.id.names.dashboard_instance()),
+                    uid
+                ),
+            )
+        },
         wanted_or_gone::<PodDisruptionBudget, _>(
             applier,
             &caches.budgets,
@@ -300,6 +360,7 @@ pub async fn apply(
         service,
         ingress,
         http_route,
+        monitoring,
         budget,
         workload,
         policy,
@@ -320,6 +381,10 @@ pub async fn apply(
         (Part::Ingress, ingress),
         (Part::HttpRoute, http_route),
         (Part::Budget, budget),
+        (Part::ServiceMonitor, monitoring.0),
+        (Part::PrometheusRule, monitoring.1),
+        (Part::DashboardOperator, monitoring.2),
+        (Part::DashboardInstance, monitoring.3),
         (Part::Workload, workload),
         (Part::Policy, policy),
         (Part::JobsPolicy, jobs_policy),

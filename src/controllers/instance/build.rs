@@ -11,6 +11,7 @@ pub mod http_route;
 pub mod ingress;
 pub mod job;
 pub mod migration;
+pub mod monitoring;
 pub mod network_policy;
 pub mod pod;
 pub mod probes;
@@ -43,6 +44,14 @@ pub struct Desired {
     pub http_route: Option<Wish>,
     /// How many of its pods may be taken away at once.
     pub budget: Option<Wish>,
+    /// What Prometheus collects.
+    pub service_monitor: Option<Wish>,
+    /// Alerts.
+    pub prometheus_rule: Option<Wish>,
+    /// Dashboard of the operator.
+    pub dashboard_operator: Option<Wish>,
+    /// Dashboard of the Instance.
+    pub dashboard_instance: Option<Wish>,
     /// The server; `None`: it stays as it is.
     pub workload: Option<Workload>,
     /// Who may talk to the server.
@@ -123,6 +132,8 @@ pub struct Setting<'a> {
     pub ipv6: bool,
     /// What happens to the server.
     pub server: Server<'a>,
+    /// There is a Service in front of the operator's figures.
+    pub scraped: bool,
     /// Which ways from outside are open.
     pub exposure: &'a Exposure,
     /// Name of the migration Job that is to begin, if one is.
@@ -146,6 +157,12 @@ impl Setting<'_> {
     fn http_route<'v, 'a>(&self, v: &'v Validated<'a>) -> Option<&'v routes::HttpRoute<'a>> {
         let open = Way::is_open(self.exposure.http_route.as_ref());
         v.routes.http_route.as_ref().filter(|_| open)
+    }
+
+    /// Interval of the scrapes, and where the operator answers them.
+    fn monitored<'a>(&self, v: &Validated<'a>) -> Option<(&'a str, &str)> {
+        let operator = self.operator_namespace.filter(|_| self.scraped)?;
+        Some((v.monitoring.interval?, operator))
     }
 
     /// Clients come from outside of the namespace.
@@ -187,6 +204,28 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
         http_route: s
             .http_route(v)
             .map(|r| http_route::build(v, r))
+            .transpose()?,
+        service_monitor: s
+            .monitored(v)
+            .map(|(interval, operator)| monitoring::service_monitor::build(v, interval, operator))
+            .transpose()?,
+        prometheus_rule: v
+            .monitoring
+            .alerts
+            .as_ref()
+            .map(|a| monitoring::prometheus_rule::build(v, a))
+            .transpose()?,
+        dashboard_operator: v
+            .monitoring
+            .dashboards
+            .as_ref()
+            .map(|d| Wish::of(&monitoring::dashboards::operator(v, d)))
+            .transpose()?,
+        dashboard_instance: v
+            .monitoring
+            .dashboards
+            .as_ref()
+            .map(|d| Wish::of(&monitoring::dashboards::instance(v, d)))
             .transpose()?,
         budget: v
             .budget

@@ -357,6 +357,8 @@ impl Controller {
             connection,
             ipv6: before.ipv6(),
             server: Server::Leave,
+            server: plan.server(v, before, hash),
+            scraped: options.metrics_service.is_some(),
             exposure,
             migrate: None,
             bootstrap: None,

@@ -36,6 +36,18 @@ pub struct Observed {
     pub http_routes: Option<Answer>,
     /// How many of its pods may be taken away at once.
     pub budget: Option<Arc<Seen<Bare>>>,
+    /// What Prometheus collects.
+    pub service_monitor: Option<Arc<Seen<Bare>>>,
+    /// Whether that can be made here; `None`: nobody has said.
+    pub service_monitors: Option<Answer>,
+    /// Alerts.
+    pub prometheus_rule: Option<Arc<Seen<Bare>>>,
+    /// Whether they can be made here; `None`: nobody has said.
+    pub prometheus_rules: Option<Answer>,
+    /// Dashboard of the operator.
+    pub dashboard_operator: Option<Arc<Seen<Bare>>>,
+    /// Dashboard of the Instance.
+    pub dashboard_instance: Option<Arc<Seen<Bare>>>,
     /// The account, if it is ours.
     pub account: Option<Arc<Seen<Bare>>>,
     /// The server's policy.
@@ -86,6 +98,20 @@ impl Observed {
             ingress: ours(&caches.ingresses, &main, uid),
             http_route: ours(&caches.http_routes.cache, &main, uid),
             http_routes: caches.http_routes.serving.now(),
+            service_monitor: ours(&caches.service_monitors.cache, &main, uid),
+            service_monitors: caches.service_monitors.serving.now(),
+            prometheus_rule: ours(&caches.prometheus_rules.cache, &key(&names.alerts()), uid),
+            prometheus_rules: caches.prometheus_rules.serving.now(),
+            dashboard_operator: ours(
+                &caches.config_maps,
+                &key(&names.dashboard_operator()),
+                uid,
+            ),
+            dashboard_instance: ours(
+                &caches.config_maps,
+                &key(&names.dashboard_instance()),
+                uid,
+            ),
             budget: ours(&caches.budgets, &main, uid),
             account: ours(&caches.service_accounts, &key(account), uid),
             policy: ours(&caches.network_policies, &main, uid),

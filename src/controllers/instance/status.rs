@@ -44,6 +44,8 @@ pub struct Scene<'a> {
     pub plan: Option<&'a Plan>,
     /// Which ways from outside are open; `None`: nobody decided.
     pub exposure: Option<&'a Exposure>,
+    /// There is a Service in front of the operator's figures.
+    pub scraped: bool,
     /// What was written.
     pub applied: &'a Applied,
     /// The caches after that.

@@ -10,6 +10,7 @@ pub mod findings;
 pub mod forms;
 pub mod image;
 pub mod keys;
+pub mod monitoring;
 pub mod names;
 pub mod network;
 pub mod not_implemented;
@@ -58,6 +59,8 @@ pub struct Validated<'a> {
     pub routes: routes::Routes<'a>,
     /// How many server pods may be taken away at once; `None`: nobody counts.
     pub budget: Option<disruption::Budget>,
+    /// What Prometheus and Grafana get to see.
+    pub monitoring: monitoring::Monitoring<'a>,
     /// How the kubelet asks.
     pub probes: probes::Probes,
     /// Parts of the pod.
@@ -218,6 +221,7 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         network: network::network(spec, &mut out),
         budget,
         routes,
+        monitoring: monitoring::monitoring(spec, &mut out),
         probes: probes::probes(spec.probes.as_deref(), &mut out),
         pod: pod::pod(spec, &mut out),
         account: account(spec, &id),

@@ -72,6 +72,7 @@ impl Given {
                 replicas: self.replicas,
                 config_hash: self.hash,
             },
+            scraped: true,
             exposure: &self.exposure,
             migrate: Some("clip-migrate-0123456789"),
             bootstrap: Some("data.input"),
@@ -121,6 +122,7 @@ fn secret(name: &str, key: &str) -> Value {
 }
 
 mod environment;
+mod monitoring;
 mod objects;
 mod pods;
 mod policies;

@@ -2,14 +2,14 @@
 //! be applied, what exists is told as it is. Pure.
 
 use super::Scene;
-use super::parts::{Part, REFERENCE, absent, refused};
+use super::parts::{Class, Part, REFERENCE, absent, refused};
 use crate::controllers::instance::apply::Part as Object;
 use crate::controllers::instance::exposure::{Exposure, Way};
 use crate::crd::instance::NetworkingHttpRouteParentRef;
 use crate::crd::text;
 use crate::shared::cache::Seen;
 use crate::shared::conditions::{find, list, quote};
-use crate::shared::foreign::{HTTP_ROUTE, HttpRoute};
+use crate::shared::foreign::{HTTP_ROUTE, HttpRoute, PROMETHEUS_RULE, SERVICE_MONITOR};
 use crate::shared::serving::Answer;
 use crate::shared::wish::Kind;
 use serde_json::Value;
@@ -252,4 +252,73 @@ pub fn budget(scene: &Scene<'_>) -> Option<Part> {
         None => format!("PDB \"{name}\" is there"),
     };
     Some(Part::well(KIND, "PDBProvisioned", message))
+}
+
+/// The objects for Prometheus and Grafana. They say nothing about whether the Instance works.
+pub fn monitoring(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "MonitoringReady";
+    let o = scene.observed;
+    let v = scene.verdict.validated.as_ref();
+    let wanted = v.map(|v| &v.monitoring);
+    let exists = o.service_monitor.is_some()
+        || o.prometheus_rule.is_some()
+        || o.dashboard_operator.is_some()
+        || o.dashboard_instance.is_some();
+    if wanted.map_or(!exists, |m| !m.is_wanted()) {
+        return None;
+    }
+    let (monitor, alerts, dashboards) = wanted.map_or((false, false, false), |m| {
+        (m.interval.is_some(), m.alerts.is_some(), m.dashboards.is_some())
+    });
+    let problem = if monitor && !scene.scraped {
+        let why = "no Service leads to the operator's figures: install the operator with metrics.enabled";
+        Some(Part::waits(KIND, "NothingToScrape", why))
+    } else {
+        monitor
+            .then(|| not_served(KIND, &SERVICE_MONITOR, o.service_monitors))
+            .flatten()
+    };
+    let objects = [
+        Object::ServiceMonitor,
+        Object::PrometheusRule,
+        Object::DashboardOperator,
+        Object::DashboardInstance,
+    ];
+    let names = scene.names();
+    let lacking = || {
+        [
+            (monitor && o.service_monitor.is_none(), "ServiceMonitor", names.main().to_owned()),
+            (alerts && o.prometheus_rule.is_none(), "PrometheusRule", names.alerts()),
+            (dashboards && o.dashboard_operator.is_none(), "ConfigMap", names.dashboard_operator()),
+            (dashboards && o.dashboard_instance.is_none(), "ConfigMap", names.dashboard_instance()),
+        ]
+        .into_iter()
+        .find(|(lacks, ..)| *lacks)
+        .map(|(_, kind, name)| absent(KIND, kind, &name))
+    };
+    let problem = problem
+        .or_else(|| {
+            alerts
+                .then(|| not_served(KIND, &PROMETHEUS_RULE, o.prometheus_rules))
+                .flatten()
+        })
+        .or_else(|| objects.into_iter().find_map(|object| refused(scene, KIND, object)))
+        .or_else(lacking);
+    let part = problem.unwrap_or_else(|| {
+        let made: Vec<String> = [
+            (o.service_monitor.is_some(), "ServiceMonitor"),
+            (o.prometheus_rule.is_some(), "PrometheusRule"),
+            (o.dashboard_instance.is_some(), "dashboards"),
+        ]
+        .into_iter()
+        .filter(|(there, _)| *there)
+        .map(|(_, what)| what.to_owned())
+        .collect();
+        Part::well(KIND, "MonitoringProvisioned", format!("there: {}", made.join(", ")))
+    });
+    // A cluster without Prometheus asks for nobody.
+    Some(Part {
+        patience: None,
+        ..part.class(Class::Informs)
+    })
 }

@@ -23,6 +23,7 @@ pub struct World {
     deleting: bool,
     observed: Observed,
     exposure: Option<Exposure>,
+    scraped: bool,
     applied: Applied,
     keys: Keys,
     broken: Option<Vec<Broken>>,
@@ -101,6 +102,7 @@ impl World {
                 ..Observed::default()
             },
             exposure: None,
+            scraped: true,
             applied: Applied {
                 tried: true,
                 ..Applied::default()
@@ -168,6 +170,7 @@ impl World {
             verdict: &verdict,
             plan: plan.as_ref(),
             exposure: Some(&exposure),
+            scraped: self.scraped,
             applied: &self.applied,
             observed: &self.observed,
             keys: &self.keys,

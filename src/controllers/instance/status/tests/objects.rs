@@ -267,4 +267,32 @@ fn what_backups_have_come_to_is_copied_and_outlives_the_schedule() {
     later.before = Some(status);
     let after = later.status().backup.unwrap();
     assert_eq!(after.last_successful.unwrap().name, last.name);
+#[test]
+fn monitoring_says_what_keeps_an_object_from_being_made_and_never_holds_the_instance_up() {
+    let mut world = World::settled();
+    world.spec = "{observability: {metrics: {enabled: true, serviceMonitor: {enabled: true}, \
+                  prometheusRule: {enabled: true}, grafanaDashboard: {enabled: true}}}}"
+        .into();
+    let there = |name: &str| seen(json!({"metadata": meta(name, OWNER)}));
+    world.observed.service_monitors = Some(Answer::Served);
+    world.observed.prometheus_rules = Some(Answer::Missing);
+    world.scraped = false;
+    assert_eq!(says(&world.status(), "MonitoringReady"), "False/NothingToScrape");
+    world.scraped = true;
+    let status = world.status();
+    assert_eq!(says(&status, "MonitoringReady"), "False/CRDMissing");
+    assert!(message(&status, "MonitoringReady").starts_with("PrometheusRule (monitoring.coreos.com/v1)"));
+    assert_eq!(says(&status, "Ready"), "True/AllResourcesReady");
+    assert_eq!(says(&status, "Stalled"), "-");
+    world.observed.prometheus_rules = Some(Answer::Served);
+    world.observed.service_monitor = there("clip");
+    world.observed.prometheus_rule = there("clip-alerts");
+    world.observed.dashboard_operator = there("clip-dashboard-operator");
+    assert_eq!(says(&world.status(), "MonitoringReady"), "Unknown/Progressing");
+    world.observed.dashboard_instance = there("clip-dashboard-instance");
+    let status = world.status();
+    assert_eq!(says(&status, "MonitoringReady"), "True/MonitoringProvisioned");
+    let managed = status.managed_resources.unwrap();
+    assert_eq!(managed.prometheus_rule.as_deref(), Some("clip-alerts"));
+    assert_eq!(managed.service_monitor.as_deref(), Some("clip"));
 }

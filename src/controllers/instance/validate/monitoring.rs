@@ -1,0 +1,183 @@
+//! `spec.observability.metrics`: what Prometheus and Grafana get to see of an Instance. Pure.
+
+use super::findings::{Class, Findings};
+use super::forms;
+use crate::crd::instance::InstanceSpec;
+use crate::crd::text;
+use crate::shared::names;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Where the pages about alerts are, if nobody says.
+const RUNBOOKS: &str = "https://paperclip.inc/docs/operators/paperclip/runbooks";
+/// What Grafana's sidecar looks for by default.
+const DASHBOARD_LABEL: (&str, &str) = ("grafana_dashboard", "1");
+
+/// What Prometheus and Grafana get to see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Monitoring<'a> {
+    /// Time between two scrapes of the operator's figures of this Instance.
+    pub interval: Option<&'a str>,
+    /// Alerts.
+    pub alerts: Option<Alerts<'a>>,
+    /// Dashboards.
+    pub dashboards: Option<Dashboards<'a>>,
+}
+
+/// Alerts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alerts<'a> {
+    /// Labels of the object.
+    pub labels: BTreeMap<&'a str, &'a str>,
+    /// Start of the links to the pages; the name of the alert follows.
+    pub runbooks: Cow<'a, str>,
+}
+
+/// Dashboards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dashboards<'a> {
+    /// Labels of the objects.
+    pub labels: BTreeMap<&'a str, &'a str>,
+    /// Folder in Grafana.
+    pub folder: &'a str,
+}
+
+impl Monitoring<'_> {
+    /// Something is to be made.
+    pub const fn is_wanted(&self) -> bool {
+        self.interval.is_some() || self.alerts.is_some() || self.dashboards.is_some()
+    }
+}
+
+/// Reads the section.
+pub fn monitoring<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Monitoring<'a> {
+    const PATH: &str = "observability.metrics";
+    let Some(section) = spec.observability.as_ref().and_then(|o| o.metrics.as_deref()) else {
+        return Monitoring::default();
+    };
+    let monitor = section.service_monitor.as_ref();
+    let rule = section.prometheus_rule.as_ref();
+    let dashboard = section.grafana_dashboard.as_ref();
+    let on = section.enabled == Some(true);
+    if on {
+        out.add(
+            Class::NotImplemented,
+            "observability.metrics.enabled",
+            "figures of runs, queues and cost are not exported yet; those of the operator about this Instance are",
+        );
+    }
+    let mut switched_on = |name: &str, enabled: Option<bool>| {
+        if enabled == Some(true) && !on {
+            out.overridden(
+                &format!("{PATH}.{name}"),
+                "needs observability.metrics.enabled",
+            );
+        }
+        on && enabled == Some(true)
+    };
+    let monitor = monitor.filter(|m| switched_on("serviceMonitor", m.enabled));
+    let rule = rule.filter(|r| switched_on("prometheusRule", r.enabled));
+    let dashboard = dashboard.filter(|d| switched_on("grafanaDashboard", d.enabled));
+    Monitoring {
+        interval: monitor.map(|m| text(m.interval.as_ref()).unwrap_or("30s")),
+        alerts: rule.map(|r| {
+            let base = text(r.runbook_base_url.as_ref());
+            if let Some(Err(why)) = base.map(forms::http_url) {
+                out.invalid(&format!("{PATH}.prometheusRule.runbookBaseURL"), why);
+            }
+            let base = base.unwrap_or(RUNBOOKS).trim_end_matches('/');
+            Alerts {
+                labels: labels(&format!("{PATH}.prometheusRule.labels"), &r.labels, out),
+                runbooks: Cow::Borrowed(base),
+            }
+        }),
+        dashboards: dashboard.map(|d| {
+            let mut all = labels(&format!("{PATH}.grafanaDashboard.labels"), &d.labels, out);
+            if d.labels.is_empty() {
+                all.insert(DASHBOARD_LABEL.0, DASHBOARD_LABEL.1);
+            }
+            Dashboards {
+                labels: all,
+                folder: text(d.folder.as_ref()).unwrap_or("Paperclip"),
+            }
+        }),
+    }
+}
+
+/// The user's labels without those that say whose an object is.
+fn labels<'a>(
+    path: &str,
+    map: &'a BTreeMap<String, String>,
+    out: &mut Findings,
+) -> BTreeMap<&'a str, &'a str> {
+    const OURS: [&str; 4] = [
+        names::LABEL_NAME,
+        names::LABEL_INSTANCE,
+        names::LABEL_MANAGED_BY,
+        names::LABEL_COMPONENT,
+    ];
+    let (ours, theirs): (Vec<_>, Vec<_>) = map
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.as_str()))
+        .partition(|(k, _)| OURS.contains(k));
+    if !ours.is_empty() {
+        let names: Vec<String> = ours.iter().map(|(k, _)| format!("\"{k}\"")).collect();
+        let names = crate::shared::conditions::list(&names);
+        out.overridden(path, format!("these labels are the operator's: {names}"));
+    }
+    theirs.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(yaml: &str) -> (bool, Vec<String>) {
+        let yaml = format!("observability: {{metrics: {yaml}}}");
+        let spec: InstanceSpec = serde_saphyr::from_str(&yaml).unwrap();
+        let mut out = Findings::default();
+        let wanted = monitoring(&spec, &mut out).is_wanted();
+        let said = out.iter();
+        (
+            wanted,
+            said.map(|f| format!("{} {}", f.class.reason(), f.path)).collect(),
+        )
+    }
+
+    #[test]
+    fn nothing_is_made_while_the_main_switch_is_off_and_that_is_said() {
+        let (wanted, said) = read("{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, grafanaDashboard: {enabled: true}}");
+        assert!(!wanted);
+        assert_eq!(
+            said,
+            [
+                "Overridden spec.observability.metrics.serviceMonitor",
+                "Overridden spec.observability.metrics.prometheusRule",
+                "Overridden spec.observability.metrics.grafanaDashboard",
+            ]
+        );
+        assert_eq!(read("{enabled: false}"), (false, vec![]));
+    }
+
+    #[test]
+    fn figures_that_are_not_exported_yet_are_named() {
+        let (wanted, said) = read("{enabled: true}");
+        assert!(!wanted);
+        assert_eq!(said, ["NotImplemented spec.observability.metrics.enabled"]);
+    }
+
+    #[test]
+    fn labels_that_say_whose_it_is_stay_ours_and_the_link_must_be_one() {
+        let (wanted, said) = read(
+            "{enabled: true, prometheusRule: {enabled: true, runbookBaseURL: 'x', labels: {a: b, app.kubernetes.io/instance: c}}}",
+        );
+        assert!(wanted);
+        assert_eq!(
+            said[1..],
+            [
+                "InvalidSpec spec.observability.metrics.prometheusRule.runbookBaseURL",
+                "Overridden spec.observability.metrics.prometheusRule.labels",
+            ]
+        );
+    }
+}
