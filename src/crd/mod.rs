@@ -61,6 +61,11 @@ pub fn text(field: Option<&String>) -> Option<&str> {
     field.map(String::as_str).filter(|text| !text.is_empty())
 }
 
+/// The name in a reference; an empty one counts as absent.
+pub fn local(field: Option<&LocalRef>) -> Option<&str> {
+    text(field.map(|reference| &reference.name))
+}
+
 /// The definitions of all kinds, as they are installed.
 pub fn all() -> Vec<CustomResourceDefinition> {
     [

@@ -187,6 +187,14 @@ impl Names {
     pub fn dashboard_instance(&self) -> String {
         self.with("dashboard-instance")
     }
+    /// `N-connections`: OAuth clients.
+    pub fn connections(&self) -> String {
+        self.with("connections")
+    }
+    /// `N-tailscale`: what is served in the tailnet.
+    pub fn tailscale(&self) -> String {
+        self.with("tailscale")
+    }
     /// `N-db`: the database's StatefulSet, Service, policy, account.
     pub fn database(&self) -> String {
         self.with("db")

@@ -303,7 +303,26 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     ),
     ("restore.safetyBackup", "{}", "false"),
     ("restore.pauseAgents", "{}", "true"),
-    ("tailscale.", "{tailscale: {enabled: true}}", ""),
+    (
+        "tailscale.",
+        "{tailscale: {enabled: true, authKey: {secretRef: {name: k}}}}",
+        "",
+    ),
+    (
+        "tailscale.enabled",
+        "{tailscale: {authKey: {secretRef: {name: k}}}}",
+        "true",
+    ),
+    (
+        "tailscale.mode",
+        "{tailscale: {enabled: true, authKey: {secretRef: {name: k}}}}",
+        "funnel",
+    ),
+    (
+        "tailscale.resources",
+        "{tailscale: {enabled: true, authKey: {secretRef: {name: k}}}}",
+        "{limits: {cpu: '2'}}",
+    ),
     ("sidecars[].", "{sidecars: [{name: a, image: b}]}", ""),
     (
         "initContainers[].",

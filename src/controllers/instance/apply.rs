@@ -42,6 +42,8 @@ pub enum Part {
     DashboardOperator,
     /// ConfigMap with the Instance's dashboard.
     DashboardInstance,
+    /// ConfigMap of the tailnet.
+    Tailscale,
     /// PodDisruptionBudget.
     Budget,
     /// StatefulSet.
@@ -72,7 +74,7 @@ impl Part {
             Self::HttpRoute => "httproute",
             Self::ServiceMonitor => "servicemonitor",
             Self::PrometheusRule => "prometheusrule",
-            Self::DashboardOperator | Self::DashboardInstance => "configmap",
+            Self::DashboardOperator | Self::DashboardInstance | Self::Tailscale => "configmap",
             Self::Budget => "poddisruptionbudget",
             Self::Workload => "statefulset",
             Self::Policy | Self::JobsPolicy => "networkpolicy",
@@ -202,6 +204,7 @@ pub async fn apply(
         service,
         ingress,
         http_route,
+        tailscale,
         budget,
         service_monitor,
         prometheus_rule,
@@ -292,6 +295,13 @@ pub async fn apply(
                     key(&v.id.names.dashboard_instance()),
                     uid
                 ),
+                wanted_or_gone::<ConfigMap, _>(
+                    applier,
+                    &caches.config_maps,
+                    tailscale.as_ref(),
+                    key(&v.id.names.tailscale()),
+                    uid
+                ),
             )
         },
         wanted_or_gone::<PodDisruptionBudget, _>(
@@ -380,6 +390,7 @@ pub async fn apply(
         (Part::Service, service),
         (Part::Ingress, ingress),
         (Part::HttpRoute, http_route),
+        (Part::Tailscale, monitoring.4),
         (Part::Budget, budget),
         (Part::ServiceMonitor, monitoring.0),
         (Part::PrometheusRule, monitoring.1),

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod bootstrap;
 pub mod claim;
 pub mod config_hash;
+pub mod connections;
 pub mod database;
 pub mod disruption_budget;
 pub mod env;
@@ -20,6 +21,7 @@ pub mod serve;
 pub mod service;
 pub mod service_account;
 pub mod stateful_set;
+pub mod tailscale;
 
 use super::exposure::{Exposure, Way};
 use super::validate::Validated;
@@ -42,6 +44,8 @@ pub struct Desired {
     pub ingress: Option<Wish>,
     /// The way to it through a Gateway.
     pub http_route: Option<Wish>,
+    /// What is served in the tailnet.
+    pub tailscale: Option<Wish>,
     /// How many of its pods may be taken away at once.
     pub budget: Option<Wish>,
     /// What Prometheus collects.
@@ -226,6 +230,10 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
             .dashboards
             .as_ref()
             .map(|d| Wish::of(&monitoring::dashboards::instance(v, d)))
+            .transpose()?,
+        tailscale: s
+            .tailscale(v)
+            .map(|t| Wish::of(&tailscale::config_map(v, t)))
             .transpose()?,
         budget: v
             .budget

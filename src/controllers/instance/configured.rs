@@ -4,6 +4,7 @@
 use super::build::config_hash::config_hash;
 use super::build::env;
 use super::build::pod::Connection;
+use super::build::tailscale;
 use super::found::Found;
 use super::memory::Remembered;
 use super::observed::Observed;
@@ -11,6 +12,7 @@ use super::validate::Validated;
 use super::validate::keys::HASH_KEY;
 use crate::crd::Instance;
 use crate::shared::conditions::find;
+use k8s_openapi::api::core::v1::{ConfigMapEnvSource, EnvFromSource};
 
 /// The hash, if it is known without a look: from an earlier pass of this process, or because the last status says that the pods that run
 /// are those of this spec.
@@ -37,8 +39,18 @@ pub fn compute(
     found: &Found,
 ) -> Option<String> {
     let key = found.secret(&v.keys.app)?.get(HASH_KEY)?;
-    let env = env::server(v, connection, ipv6);
-    config_hash(key, &env, v.environment.from, found)
+    let mut env = env::server(v, connection, ipv6);
+    env.extend(v.tailscale.iter().flat_map(tailscale::env));
+    let mut from = env::from(v);
+    // Not passed on as variables, but read by the server at its start.
+    from.extend(v.branding.map(|name| EnvFromSource {
+        config_map_ref: Some(ConfigMapEnvSource {
+            name: name.into(),
+            optional: None,
+        }),
+        ..EnvFromSource::default()
+    }));
+    config_hash(key, &env, &from, found)
 }
 
 /// Where the database's URL is; the usual place until the child says so.

@@ -80,7 +80,9 @@ fn vouches_for_keys(instance: &Instance, status: &InstanceStatus) -> bool {
         .secrets
         .as_ref()
         .is_some_and(|s| s.master_key_secret_ref.is_some());
+    let own_connections = super::validate::clients(spec).is_none();
     listed(names.app_keys())
+        && (own_connections || listed(names.connections()))
         && (own_session || listed(names.auth()))
         && (own_master || listed(names.master_key()))
 }
@@ -98,6 +100,7 @@ fn needs_learning(spec: &InstanceSpec) -> bool {
     references::of(spec).iter().any(|r| {
         matches!(r.need, Need::BucketKeys)
             || matches!(r.need, Need::Key(_, references::Form::DatabaseUrl))
+            || matches!(r.need, Need::Key(_, references::Form::JsonObject))
             || r.path == "adapters.apiKeysSecretRef"
     }) || !urls(spec).is_empty()
 }
@@ -182,6 +185,12 @@ pub async fn look(
             Referred::ConfigMap => config_maps.insert(r.name),
         };
     }
+    let connections = Names::of(instance.metadata.name.as_deref().unwrap_or_default()).connections();
+    if super::validate::clients(spec).is_some()
+        || super::connections::is_known(instance.status.as_ref(), &connections)
+    {
+        secrets.insert(&connections);
+    }
     let child = observed.child();
     if let Some((name, _)) = child.and_then(|c| c.connection()) {
         secrets.insert(name);
@@ -253,6 +262,10 @@ fn learn(references: &[references::Reference<'_>], found: &Found) -> Learned {
         if keeps_names {
             let names = data.names().map(str::to_owned).collect();
             learned.keys.insert(r.name.to_owned(), names);
+        }
+        if let Need::Key(key, references::Form::JsonObject) = r.need {
+            let clients = data.get(key).and_then(super::build::connections::clients);
+            learned.clients_left_out = clients.map(|c| c.left_out).unwrap_or_default();
         }
         if let Need::Key(key, references::Form::DatabaseUrl) = r.need {
             learned.database = data.text(key).and_then(|url| Endpoint::of(url, 5432));

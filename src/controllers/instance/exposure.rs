@@ -30,6 +30,8 @@ pub struct Exposure {
     pub ingress: Option<Way>,
     /// HTTPRoute.
     pub http_route: Option<Way>,
+    /// Tailnet.
+    pub tailnet: Option<Way>,
 }
 
 impl Exposure {
@@ -38,6 +40,7 @@ impl Exposure {
         Self {
             ingress: v.routes.ingress.as_ref().map(|_| Way::Open),
             http_route: v.routes.http_route.as_ref().map(|_| Way::Open),
+            tailnet: v.tailscale.as_ref().map(|_| Way::Open),
         }
     }
 }
@@ -64,6 +67,7 @@ pub fn decide(v: &Validated<'_>, observed: &Observed, claimed: bool, hosts: &Hos
     let route = v.routes.http_route.as_ref();
     Exposure {
         ingress: ingress.map(|i| way(&i.hosts, observed.ingress.is_some())),
+        tailnet: v.tailscale.as_ref().map(|_| way(&[], observed.tailscale.is_some())),
         http_route: route.map(|r| way(&r.hosts, observed.http_route.is_some())),
     }
 }

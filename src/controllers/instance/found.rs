@@ -68,6 +68,12 @@ impl Data {
     }
 }
 
+impl FromIterator<(String, Vec<u8>)> for Data {
+    fn from_iter<I: IntoIterator<Item = (String, Vec<u8>)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
 impl<const N: usize> From<[(&str, &[u8]); N]> for Data {
     fn from(pairs: [(&str, &[u8]); N]) -> Self {
         Self(
@@ -138,6 +144,8 @@ impl Endpoint {
 pub struct Learned {
     /// Keys of the Secrets whose keys decide which variables there are.
     pub keys: BTreeMap<String, Vec<String>>,
+    /// OAuth clients that cannot be used: names of providers.
+    pub clients_left_out: Vec<String>,
     /// Where an external database is.
     pub database: Option<Endpoint>,
     /// Pod ports behind a port of a Service that an endpoint names: (namespace, name, port).

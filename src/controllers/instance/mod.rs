@@ -4,6 +4,7 @@ mod adoption;
 mod apply;
 pub mod build;
 mod configured;
+mod connections;
 mod deletion;
 mod dereference;
 pub mod exposure;
@@ -167,6 +168,10 @@ impl Controller {
         {
             if found.looked {
                 done.keys = self.keys(pass, v, &before, &mut found).await?;
+                let status = pass.instance.status.as_ref();
+                connections::ensure(&self.context.api, v, status, &mut found, &mut done.keys)
+                    .await
+                    .map_err(|e| failure("connections", e.reason(), &e))?;
             }
             let broken = verdict.is_broken() || done.keys.broken.is_some();
             let mut plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);

@@ -48,6 +48,8 @@ pub struct Observed {
     pub dashboard_operator: Option<Arc<Seen<Bare>>>,
     /// Dashboard of the Instance.
     pub dashboard_instance: Option<Arc<Seen<Bare>>>,
+    /// What is served in the tailnet.
+    pub tailscale: Option<Arc<Seen<Bare>>>,
     /// The account, if it is ours.
     pub account: Option<Arc<Seen<Bare>>>,
     /// The server's policy.
@@ -112,6 +114,7 @@ impl Observed {
                 &key(&names.dashboard_instance()),
                 uid,
             ),
+            tailscale: ours(&caches.config_maps, &key(&names.tailscale()), uid),
             budget: ours(&caches.budgets, &main, uid),
             account: ours(&caches.service_accounts, &key(account), uid),
             policy: ours(&caches.network_policies, &main, uid),

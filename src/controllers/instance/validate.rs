@@ -20,6 +20,7 @@ pub mod references;
 pub mod routes;
 pub mod scale;
 pub mod storage;
+pub mod tailscale;
 pub mod unsupported;
 
 use super::found::{Found, Learned};
@@ -61,11 +62,26 @@ pub struct Validated<'a> {
     pub budget: Option<disruption::Budget>,
     /// What Prometheus and Grafana get to see.
     pub monitoring: monitoring::Monitoring<'a>,
+    /// Where OAuth clients come from.
+    pub connections: Option<Clients<'a>>,
+    /// ConfigMap with style sheets.
+    pub branding: Option<&'a str>,
+    /// The server in a tailnet.
+    pub tailscale: Option<tailscale::Tailscale<'a>>,
     /// How the kubelet asks.
     pub probes: probes::Probes,
     /// Parts of the pod.
     pub pod: pod::Pod<'a>,
-    /// Whom the pods run as.
+    /// The key of a Secret that holds OAuth clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clients<'a> {
+    /// Name of the Secret.
+    pub secret: &'a str,
+    /// Key.
+    pub key: &'a str,
+}
+
+/// Whom the pods run as.
     pub account: Account<'a>,
     /// It was taken over from the earlier operator.
     pub adopted: bool,
@@ -115,6 +131,13 @@ pub enum Source<'a> {
         /// The pod starts without it.
         optional: bool,
     },
+    /// A key of a ConfigMap; the pod starts without it.
+    ConfigMap {
+        /// Name of the ConfigMap.
+        name: Cow<'a, str>,
+        /// Key.
+        key: Cow<'a, str>,
+    },
     /// A field of the pod.
     Field(&'static str),
 }
@@ -148,6 +171,9 @@ impl Verdict<'_> {
 
 /// Why the server waits for a part that is not built.
 const RESTORE: &str = "restoreFrom is not built yet, and the server must not start with other data";
+
+/// Key of the Secret with OAuth clients if nobody says.
+const OAUTH_KEY: &str = "PAPERCLIP_OAUTH_CREDENTIALS";
 
 static NO_ANNOTATIONS: std::collections::BTreeMap<String, String> =
     std::collections::BTreeMap::new();
@@ -221,6 +247,12 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         network: network::network(spec, &mut out),
         budget,
         routes,
+        connections: connections(spec, learned, &mut out),
+        branding: spec
+            .branding
+            .as_ref()
+            .and_then(|b| crate::crd::local(b.css_config_map_ref.as_ref())),
+        tailscale: tailscale::tailscale(spec, &id, &mut out),
         monitoring: monitoring::monitoring(spec, &mut out),
         probes: probes::probes(spec.probes.as_deref(), &mut out),
         pod: pod::pod(spec, &mut out),
@@ -272,6 +304,32 @@ fn fewest(spec: &InstanceSpec, database: &database::Database<'_>) -> i32 {
         None => section.replicas,
     };
     asked.unwrap_or(1).max(1)
+}
+
+/// Where the OAuth clients of a spec come from.
+pub fn clients(spec: &InstanceSpec) -> Option<Clients<'_>> {
+    let section = spec.connections.as_ref()?;
+    Some(Clients {
+        secret: crate::crd::local(section.credentials_secret_ref.as_ref())?,
+        key: crate::crd::text(section.credentials_key.as_ref()).unwrap_or(OAUTH_KEY),
+    })
+}
+
+fn connections<'a>(
+    spec: &'a InstanceSpec,
+    learned: &Learned,
+    out: &mut Findings,
+) -> Option<Clients<'a>> {
+    const PATH: &str = "connections.credentialsSecretRef";
+    let clients = clients(spec)?;
+    out.warn(
+        "connections",
+        "register <public URL>/api/tools/oauth/callback with each provider; /api/connections/callback does not exist",
+    );
+    for why in &learned.clients_left_out {
+        out.overridden(PATH, why.clone());
+    }
+    Some(clients)
 }
 
 fn account<'a>(spec: &'a InstanceSpec, id: &Identity<'a>) -> Account<'a> {

@@ -2,7 +2,7 @@
 
 mod pod;
 
-pub use pod::{Pod, Trouble};
+pub use pod::{Pod, Sidecar, Trouble};
 
 use super::cache::View;
 use k8s_openapi::jiff::Timestamp;

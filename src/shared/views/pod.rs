@@ -16,8 +16,19 @@ pub struct Pod {
     pub image: Option<Box<str>>,
     /// Revision of the workload that it was made from, if the workload names its revisions.
     pub revision: Box<str>,
+    /// The container that joins a tailnet, if there is one.
+    pub tailscale: Option<Sidecar>,
     /// Termination message of the main container, if it ended with one; after a restart the one before.
     pub result: Option<Box<str>>,
+}
+
+/// A container beside the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sidecar {
+    /// It runs.
+    pub ready: bool,
+    /// What keeps it from working: its own last words, if it left any.
+    pub trouble: Option<Box<str>>,
 }
 
 /// Why a pod does not work.
@@ -58,6 +69,13 @@ impl View for Pod {
                 .iter()
                 .find_map(Trouble::of_container)
                 .or(unscheduled),
+            tailscale: containers
+                .iter()
+                .find(|c| c["name"] == "tailscale")
+                .map(|c| Sidecar {
+                    ready: c["ready"] == true,
+                    trouble: Trouble::of_container(c).map(|t| t.message),
+                }),
             image: main["imageID"]
                 .as_str()
                 .filter(|i| !i.is_empty())

@@ -5,7 +5,7 @@ use crate::controllers::instance::validate::keys::{APP_KEYS, KeyRef, SESSION_KEY
 use crate::controllers::instance::validate::pod::HOME;
 use crate::controllers::instance::validate::{Source, Validated, Variable};
 use k8s_openapi::api::core::v1::{
-    ConfigMapKeySelector, EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector,
+    ConfigMapKeySelector, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, SecretEnvSource, SecretKeySelector,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::borrow::Cow;
@@ -43,6 +43,19 @@ pub fn server(v: &Validated<'_>, connection: &Connection, ipv6: bool) -> Vec<Env
         .collect();
     all.extend(v.environment.own.iter().map(|e| spelled_out(e)));
     all
+}
+
+/// What is passed on as a whole: OAuth clients, then what the user names.
+pub fn from(v: &Validated<'_>) -> Vec<EnvFromSource> {
+    let clients = v.connections.map(|_| EnvFromSource {
+        secret_ref: Some(SecretEnvSource {
+            name: v.id.names.connections(),
+            optional: None,
+        }),
+        ..EnvFromSource::default()
+    });
+    let users = v.environment.from.iter().cloned();
+    clients.into_iter().chain(users).collect()
 }
 
 /// The part of `all` that migrations need, with what their values refer to.
@@ -292,6 +305,14 @@ fn render(variable: Variable<'_>) -> EnvVar {
                 name: secret.into_owned(),
                 key: key.into_owned(),
                 optional: optional.then_some(true),
+            }),
+            ..EnvVarSource::default()
+        }),
+        Source::ConfigMap { name: map, key } => from(EnvVarSource {
+            config_map_key_ref: Some(ConfigMapKeySelector {
+                name: map.into_owned(),
+                key: key.into_owned(),
+                optional: Some(true),
             }),
             ..EnvVarSource::default()
         }),

@@ -54,6 +54,12 @@ pub fn server(v: &Validated<'_>, s: &Setting<'_>) -> Option<NetworkPolicy> {
             egress.extend(towards(v, &endpoint));
         }
     }
+    if s.tailscale(v).is_some() {
+        egress.push(NetworkPolicyEgressRule {
+            to: None,
+            ports: Some(vec![protocol("UDP", 3478), protocol("UDP", 41641)]),
+        });
+    }
     if !policy.to.is_empty() {
         egress.push(NetworkPolicyEgressRule {
             to: Some(blocks(&policy.to)),

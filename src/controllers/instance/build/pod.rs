@@ -1,13 +1,13 @@
 //! The pod template of the server, and the parts that its Jobs share with it. Pure.
 
 use super::service::PORT;
-use super::{Setting, env, probes, serve};
+use super::{Setting, env, probes, serve, tailscale};
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::pod::{DATA, HOME, TMP, restricted};
 use crate::controllers::instance::validate::storage::Volume as Files;
 use crate::shared::names::{self, ANNOTATION_CONFIG_HASH, Component, LABEL_APP};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EmptyDirVolumeSource, Lifecycle, LifecycleHandler,
+    ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, Lifecycle, LifecycleHandler,
     LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec,
     ResourceRequirements, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
 };
@@ -20,6 +20,7 @@ pub const SERVER: &str = "paperclip";
 /// Where the agent is in pods that need it.
 pub const AGENT: &str = "/paperclip-agent/paperclip-agent";
 const AGENT_DIR: &str = "/paperclip-agent";
+const BRANDING: &str = "paperclip-branding";
 const AGENT_VOLUME: &str = "paperclip-agent";
 
 /// Where the database's URL is.
@@ -63,9 +64,15 @@ pub fn template(
         init.push(copy);
         volumes.push(volume);
     }
+    volumes.extend(v.branding.map(branding));
+    let tailnet = s.tailscale(v);
+    if tailnet.is_some() {
+        volumes.extend(tailscale::volumes(v));
+    }
     volumes.extend(v.pod.volumes.iter().cloned());
     init.extend(v.pod.init.iter().cloned());
     let mut containers = vec![server(v, s, command)];
+    containers.extend(tailnet.map(|t| tailscale::container(t, v.image.pull_policy)));
     containers.extend(v.pod.sidecars.iter().cloned());
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -114,6 +121,10 @@ fn server(v: &Validated<'_>, s: &Setting<'_>, command: Option<Vec<String>>) -> C
     let mut mounts = vec![mount(DATA, HOME)];
     mounts.extend(tmp_mount(v));
     mounts.extend(command.is_some().then(agent_mount));
+    mounts.extend(v.branding.map(|_| VolumeMount {
+        read_only: Some(true),
+        ..mount(BRANDING, "/etc/paperclip/branding")
+    }));
     mounts.extend(v.pod.mounts.iter().cloned());
     Container {
         name: SERVER.into(),
@@ -127,7 +138,7 @@ fn server(v: &Validated<'_>, s: &Setting<'_>, command: Option<Vec<String>>) -> C
             ..ContainerPort::default()
         }]),
         env: Some(env::server(v, s.connection, s.ipv6)),
-        env_from: (!v.environment.from.is_empty()).then(|| v.environment.from.to_vec()),
+        env_from: Some(env::from(v)).filter(|from| !from.is_empty()),
         resources: Some(v.pod.resources.clone()),
         security_context: Some(v.pod.container_security.clone()),
         volume_mounts: Some(mounts),
@@ -142,6 +153,17 @@ fn server(v: &Validated<'_>, s: &Setting<'_>, command: Option<Vec<String>>) -> C
             ..Lifecycle::default()
         }),
         ..Container::default()
+    }
+}
+
+fn branding(config_map: &str) -> Volume {
+    Volume {
+        name: BRANDING.into(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: config_map.into(),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
     }
 }
 

@@ -45,6 +45,7 @@ pub fn given(spec: &str) -> Given {
         exposure: Exposure {
             ingress: Some(Way::Open),
             http_route: Some(Way::Open),
+            tailnet: Some(Way::Open),
         },
         hold_service: false,
     }
@@ -122,6 +123,7 @@ fn secret(name: &str, key: &str) -> Value {
 }
 
 mod environment;
+mod extensions;
 mod monitoring;
 mod objects;
 mod pods;

@@ -200,6 +200,7 @@ fn removals(list: &mut List<'_>) {
         "IngressReady",
         "HTTPRouteReady",
         "PDBReady",
+        "TailscaleReady",
         "MonitoringReady",
     ];
     if list

@@ -322,3 +322,54 @@ pub fn monitoring(scene: &Scene<'_>) -> Option<Part> {
         ..part.class(Class::Informs)
     })
 }
+
+/// The container that joins the tailnet: it runs in every pod of the server.
+pub fn tailscale(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "TailscaleReady";
+    let v = scene.verdict.validated.as_ref();
+    let wanted = v.is_some_and(|v| v.tailscale.is_some());
+    let seen = scene.observed.tailscale.as_ref();
+    if !wanted && (v.is_some() || seen.is_none()) {
+        return None;
+    }
+    let problem =
+        closed(scene, KIND, |e| e.tailnet.as_ref()).or_else(|| refused(scene, KIND, Object::Tailscale));
+    if problem.is_some() {
+        return problem;
+    }
+    if seen.is_none() {
+        return Some(absent(KIND, "ConfigMap", &scene.names().tailscale()));
+    }
+    let waits = |why: String| Part::waits(KIND, "SidecarNotReady", why);
+    let pods: Vec<_> = scene.observed.pods.iter().filter(|p| !p.deleting).collect();
+    if pods.is_empty() {
+        return Some(waits("no pod of the server is there".into()));
+    }
+    for pod in pods {
+        let name = &pod.key.name;
+        let Some(sidecar) = &pod.view.tailscale else {
+            return Some(waits(format!("pod \"{name}\" has no container \"tailscale\" yet")));
+        };
+        let Some(trouble) = sidecar.trouble.as_deref() else {
+            if sidecar.ready {
+                continue;
+            }
+            return Some(waits(format!("container \"tailscale\" of pod \"{name}\" does not run yet")));
+        };
+        let why = format!("container \"tailscale\" of pod \"{name}\": \"{}\"", quote(trouble));
+        let low = trouble.to_lowercase();
+        let key_refused = ["invalid key", "api key", "auth key", "authkey", "not valid"]
+            .iter()
+            .any(|words| low.contains(words));
+        return Some(if key_refused {
+            Part::stalls(KIND, "AuthKeyRejected", why, Duration::ZERO)
+        } else {
+            waits(why)
+        });
+    }
+    Some(Part::well(
+        KIND,
+        "TailscaleProvisioned",
+        "container \"tailscale\" runs in every pod; whether the tailnet lets it in is told by its log",
+    ))
+}

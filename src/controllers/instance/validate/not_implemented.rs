@@ -59,9 +59,12 @@ missing! {
     "image.autoUpdate": |s| follows(s.image.as_ref()?);
     "auth.operatorTokenSecretRef": |s| given!(s, auth.operator_token_secret_ref);
     "branding.cssConfigMapRef": |s| given!(s, branding.css_config_map_ref);
+    "heartbeat.schedulerGating": |s| {
+        let gating = s.heartbeat.as_ref()?.scheduler_gating.as_ref()?;
+        Some(*gating != SchedulerGating::Ordinal && many(s))
+    };
     "adapters.cloudSandbox": |s| on!(s, adapters.cloud_sandbox.enabled);
     "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
-    "connections": |s| given!(s, connections);
     "plugins": |s| Some(!s.plugins.is_empty());
     "observability.metrics": |s| on!(s, observability.metrics.enabled);
     "observability.metrics.serviceMonitor": |s| on!(s, observability.metrics.service_monitor.enabled);
@@ -86,7 +89,6 @@ missing! {
     "restore.include": |s| Some(!s.restore.as_ref()?.include.is_empty());
     "restore.identitySecretRef": |s| given!(s, restore.identity_secret_ref);
     "restore.safetyBackup": |s| given!(s, restore.safety_backup);
-    "tailscale": |s| on!(s, tailscale.enabled);
 }
 
 /// Reports the fields of the table that ask for something.

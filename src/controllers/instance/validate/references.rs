@@ -52,6 +52,8 @@ pub enum Form {
     MasterKey,
     /// A PostgreSQL URL.
     DatabaseUrl,
+    /// A JSON object.
+    JsonObject,
 }
 
 /// One reference.
@@ -130,6 +132,26 @@ pub fn of(spec: &InstanceSpec) -> Vec<Reference<'_>> {
         let dsn = sentry.dsn_secret_ref.as_ref();
         out.key("observability.sentry.dsnSecretRef", dsn, Form::Filled);
     }
+    if let Some(clients) = super::clients(spec) {
+        out.object(
+            "connections.credentialsSecretRef".into(),
+            clients.secret,
+            Need::Key(clients.key, Form::JsonObject),
+        );
+    }
+    let providers = spec.connections.as_ref();
+    let providers = providers.and_then(|c| crate::crd::local(c.providers_config_ref.as_ref()));
+    out.config_map("connections.providersConfigRef", providers, Need::Nothing);
+    let branding = spec.branding.as_ref();
+    let branding = branding.and_then(|b| crate::crd::local(b.css_config_map_ref.as_ref()));
+    out.config_map("branding.cssConfigMapRef", branding, Need::Object);
+    if let Some((secret, key)) = super::tailscale::auth_key(spec) {
+        out.object(
+            "tailscale.authKey".into(),
+            secret,
+            Need::Key(key, Form::Filled),
+        );
+    }
     for (i, var) in spec.env.iter().enumerate() {
         out.variable(&format!("env[{i}]"), var);
     }
@@ -151,6 +173,14 @@ impl<'a> Collect<'a> {
                 need,
             });
         }
+    }
+    fn config_map(&mut self, path: &str, name: Option<&'a str>, need: Need<'a>) {
+        self.0.extend(name.map(|name| Reference {
+            path: path.to_owned(),
+            kind: Kind::ConfigMap,
+            name,
+            need,
+        }));
     }
     fn local(&mut self, path: &str, reference: Option<&'a LocalRef>, need: Need<'a>) {
         if let Some(reference) = reference {
@@ -332,6 +362,9 @@ impl Form {
                 "InvalidValue",
                 "expected 64 hex digits, base64 of 32 bytes, or 32 characters",
             )),
+            Self::JsonObject => serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value)
+                .is_err()
+                .then_some(("InvalidValue", "expected a JSON object")),
             Self::DatabaseUrl => std::str::from_utf8(value)
                 .map_err(|_| "must start with postgres:// or postgresql://")
                 .and_then(forms::database_url)

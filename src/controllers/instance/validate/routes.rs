@@ -66,7 +66,10 @@ pub fn claimed(spec: &InstanceSpec) -> Vec<String> {
 /// Reads the sections.
 pub fn routes<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Routes<'a> {
     let Some(section) = spec.networking.as_deref() else {
-        return Routes::default();
+        return Routes {
+            after_bootstrap: has_admin(spec) && !bootstrap_is_off(spec),
+            ..Routes::default()
+        };
     };
     let ingress = section
         .ingress

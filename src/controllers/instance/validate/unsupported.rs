@@ -74,6 +74,27 @@ pub fn report<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Vec<Variable<'a
         // The variable is one that is read, by a plugin that no default image has: it is set with the others.
         say("adapters.e2b.apiKeySecretRef");
     }
+    if let Some(clients) = super::clients(spec) {
+        // The clients reach the application under other names.
+        variables.push(secret("PAPERCLIP_OAUTH_CREDENTIALS", clients.secret, clients.key));
+    }
+    let providers = spec.connections.as_ref();
+    let providers = providers.and_then(|c| crate::crd::local(c.providers_config_ref.as_ref()));
+    if let Some(name) = providers {
+        say("connections.providersConfigRef");
+        variables.push(Variable {
+            name: Cow::Borrowed("PAPERCLIP_OAUTH_PROVIDERS"),
+            source: Source::ConfigMap {
+                name: Cow::Borrowed(name),
+                key: Cow::Borrowed("PAPERCLIP_OAUTH_PROVIDERS"),
+            },
+        });
+    }
+    let branding = spec.branding.as_ref();
+    if branding.is_some_and(|b| crate::crd::local(b.css_config_map_ref.as_ref()).is_some()) {
+        say("branding.cssConfigMapRef");
+        variables.push(text("PAPERCLIP_BRAND_DIR", "/etc/paperclip/branding"));
+    }
     if let Some(this) = &spec.self_configure {
         if this.enabled == Some(true) {
             say("selfConfigure.enabled");

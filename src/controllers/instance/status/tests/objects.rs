@@ -67,7 +67,7 @@ fn a_host_of_another_instance_asks_for_a_person_and_the_rest_is_applied() {
     world.observed.ingress = None;
     world.exposure = Some(Exposure {
         ingress: Some(Way::Conflict(why.into())),
-        http_route: None,
+        ..Exposure::default()
     });
     let status = world.status();
     assert_eq!(says(&status, "IngressReady"), "False/HostConflict");
@@ -83,7 +83,7 @@ fn a_route_that_waits_for_the_first_admin_says_so() {
     world.observed.ingress = None;
     world.exposure = Some(Exposure {
         ingress: Some(Way::Bootstrap),
-        http_route: None,
+        ..Exposure::default()
     });
     let status = world.status();
     assert_eq!(says(&status, "IngressReady"), "False/WaitingForBootstrap");
@@ -295,4 +295,30 @@ fn monitoring_says_what_keeps_an_object_from_being_made_and_never_holds_the_inst
     let managed = status.managed_resources.unwrap();
     assert_eq!(managed.prometheus_rule.as_deref(), Some("clip-alerts"));
     assert_eq!(managed.service_monitor.as_deref(), Some("clip"));
+}
+
+#[test]
+fn the_tailnet_is_told_as_its_container_is() {
+    let mut world = World::settled();
+    world.spec = "{tailscale: {enabled: true, authKey: {secretRef: {name: k}}}}".into();
+    assert_eq!(says(&world.status(), "TailscaleReady"), "Unknown/Progressing");
+    world.observed.tailscale = seen(json!({"metadata": meta("clip-tailscale", OWNER)}));
+    assert_eq!(says(&world.status(), "TailscaleReady"), "False/SidecarNotReady");
+    let with = |sidecar: Value| {
+        json!({"metadata": meta("clip-0", Some(("clip", "uid-of-clip"))), "status": {
+            "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "paperclip", "ready": true}, sidecar]}})
+    };
+    for (sidecar, expected) in [
+        (json!({"name": "tailscale", "ready": true}), "True/TailscaleProvisioned"),
+        (json!({"name": "tailscale", "ready": false}), "False/SidecarNotReady"),
+        (
+            json!({"name": "tailscale", "ready": false, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "lastState": {"terminated": {"exitCode": 1, "message": "invalid key: unable to validate API key"}}}),
+            "False/AuthKeyRejected",
+        ),
+    ] {
+        world.observed.pods = seen(with(sidecar)).into_iter().collect();
+        assert_eq!(says(&world.status(), "TailscaleReady"), expected);
+    }
 }
