@@ -6,6 +6,11 @@ pub mod database;
 pub mod instance;
 
 use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase};
+pub mod cluster_defaults;
+pub mod database;
+pub mod instance;
+
+use crate::crd::{Instance, PaperclipClusterDefaults, PaperclipDatabase};
 use crate::shared::backoff::Failures;
 use crate::shared::cache::{Cache, View};
 use crate::shared::context::{Context, wakes_itself, wakes_labelled, wakes_owner};
@@ -27,6 +32,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// How long a start waits to learn which optional kinds there are.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Child objects are watched by this label; our own kinds are watched whole.
 const SELECTOR: &str = "app.kubernetes.io/managed-by=paperclip-operator";
 /// Who applies child objects of the built-in kinds.
@@ -66,6 +73,8 @@ pub struct Caches {
     pub prometheus_rules: Optional<Bare>,
     /// ConfigMaps of ours.
     pub config_maps: Arc<Cache<Bare>>,
+    /// What an admin sets for all Instances; nothing, if we are for some namespaces only.
+    pub defaults: Optional<Guarded<PaperclipClusterDefaults>>,
     /// NetworkPolicies of ours.
     pub network_policies: Arc<Cache<Bare>>,
     /// PersistentVolumeClaims of ours.
@@ -86,6 +95,7 @@ pub struct World {
     instance: (Roll, Arc<Triggers>),
     database: (Roll, Arc<Triggers>),
     backup: (Roll, Arc<Triggers>),
+    defaults: (Roll, Arc<Triggers>),
 }
 
 impl World {
@@ -130,6 +140,10 @@ impl World {
             .on_itself(wakes_itself(backup.1.clone()))
             .on_owner(wakes_owner("Instance", wake_instance.clone()))
             .on_owner(wakes_owner("PaperclipBackup", backup.1.clone()));
+        let defaults = (
+            Roll::new(Kind::of::<PaperclipClusterDefaults>()),
+            Triggers::new(metrics.queue("clusterdefaults")),
+        );
         let child = Children {
             scopes: scopes.to_vec(),
             metrics: metrics.clone(),
@@ -149,6 +163,7 @@ impl World {
             service_accounts: child.cache(),
             ingresses: child.cache(),
             budgets: child.cache(),
+            defaults: child.defaults(&defaults),
             http_routes: child.optional(&HTTP_ROUTE),
             service_monitors: child.optional(&SERVICE_MONITOR),
             prometheus_rules: child.optional(&PROMETHEUS_RULE),
@@ -169,6 +184,7 @@ impl World {
             instance,
             database,
             backup,
+            defaults,
         }
     }
 
@@ -232,6 +248,8 @@ impl World {
         w.start::<core::v1::ConfigMap, _>("informer ConfigMap", SELECTOR, &c.config_maps);
         if let Some(definitions) = &self.definitions {
             w.start_definitions(definitions);
+            let kind = Kind::of::<PaperclipClusterDefaults>();
+            w.start_selected("informer PaperclipClusterDefaults", &kind, "", &c.defaults);
         }
     }
 
@@ -256,10 +274,27 @@ impl World {
                 c.pods.synced(),
             ];
             if all.iter().all(|synced| *synced) {
-                return;
+                break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        let tick = || tokio::time::sleep(Duration::from_millis(10));
+        // Without an admin's defaults an Instance would become something else for a moment.
+        while self.definitions.is_some() && c.defaults.serving.now().is_none() {
+            tick().await;
+        }
+        // What is known of these keeps conditions from coming and going at a start; nothing else waits for them.
+        let optional = async {
+            let all = [
+                &c.http_routes.serving,
+                &c.service_monitors.serving,
+                &c.prometheus_rules.serving,
+            ];
+            while all.iter().any(|serving| serving.now().is_none()) {
+                tick().await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, optional).await;
     }
 
     /// Runs all controllers until `stop`. Call when [`World::synced`].
@@ -271,6 +306,8 @@ impl World {
             self.hosts.clone(),
             failures.clone(),
         );
+        let defaults =
+            cluster_defaults::Controller::new(context.clone(), self.caches.defaults.cache.clone());
         let database_failures = Arc::new(Failures::default());
         let database = database::Controller::new(
             context.clone(),
@@ -306,6 +343,11 @@ impl World {
                 &self.backup,
                 &context,
                 backup_failures,
+                defaults,
+                &self.caches.defaults.cache,
+                &self.defaults,
+                &context,
+                Arc::default(),
                 &stop
             ),
         );
@@ -357,6 +399,34 @@ impl Children {
 }
 
 impl Children {
+    /// What an admin sets for all Instances: a change concerns all of them.
+    fn defaults(
+        &self,
+        (roll, triggers): &(Roll, Arc<Triggers>),
+    ) -> Optional<Guarded<PaperclipClusterDefaults>> {
+        let everywhere = [String::new()];
+        let (instances, wake) = (self.instances.clone(), self.instance.clone());
+        let all = move || {
+            for instance in instances.all() {
+                wake.push(instance.key.clone());
+            }
+        };
+        let cache = Cache::new(&[], &everywhere)
+            .on_itself(roll.follow())
+            .on_itself(wakes_itself(triggers.clone()))
+            .on_itself(Box::new(move |_, _| all()));
+        Optional {
+            cache: Arc::new(cache),
+            serving: Arc::new(Serving::new(
+                &Kind::of::<PaperclipClusterDefaults>().definition(),
+                self.definitions.clone(),
+                &everywhere,
+                &self.metrics,
+                || {},
+            )),
+        }
+    }
+
     /// Of a kind that need not be there. Whether it is concerns every Instance that may want an object of it.
     fn optional<V: View>(&self, kind: &Kind) -> Optional<V> {
         let (instances, wake) = (self.instances.clone(), self.instance.clone());
@@ -413,14 +483,24 @@ impl Watches<'_> {
         }
     }
 
-    /// Of a kind that need not be there.
+    /// Of a kind that need not be there, and whose objects of ours carry our label.
     fn start_optional<V: View>(&mut self, name: &'static str, kind: &Kind, optional: &Optional<V>) {
+        self.start_selected(name, kind, SELECTOR, optional);
+    }
+
+    fn start_selected<V: View>(
+        &mut self,
+        name: &'static str,
+        kind: &Kind,
+        selector: &'static str,
+        optional: &Optional<V>,
+    ) {
         for scope in self.scopes {
             let informer = Informer {
                 client: self.client.clone(),
                 kind: kind.clone(),
                 scope: scope.clone(),
-                selector: SELECTOR,
+                selector,
                 cache: optional.cache.clone(),
                 gates: self.gates.clone(),
                 metrics: self.metrics.clone(),

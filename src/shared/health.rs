@@ -174,7 +174,10 @@ mod tests {
     #[test]
     fn readiness_names_the_gate_that_is_closed() {
         let gates = Gates::new();
-        assert_eq!(answer(&"/readyz".parse().unwrap(), &gates, None).status(), StatusCode::OK);
+        assert_eq!(
+            answer(&"/readyz".parse().unwrap(), &gates, None).status(),
+            StatusCode::OK
+        );
         gates.close("informer Service", "no list yet");
         assert_eq!(
             answer(&"/readyz".parse().unwrap(), &gates, None).status(),
@@ -182,7 +185,10 @@ mod tests {
         );
         assert_eq!(gates.closed()["informer Service"], "no list yet");
         gates.open("informer Service");
-        assert_eq!(answer(&"/readyz".parse().unwrap(), &gates, None).status(), StatusCode::OK);
+        assert_eq!(
+            answer(&"/readyz".parse().unwrap(), &gates, None).status(),
+            StatusCode::OK
+        );
     }
 
     #[test]
@@ -207,7 +213,10 @@ mod tests {
     #[test]
     fn a_runtime_that_stands_still_is_not_alive() {
         let gates = Gates::new();
-        assert_eq!(answer(&"/livez".parse().unwrap(), &gates, None).status(), StatusCode::OK);
+        assert_eq!(
+            answer(&"/livez".parse().unwrap(), &gates, None).status(),
+            StatusCode::OK
+        );
         gates.last_beat.fetch_sub(121, Ordering::Relaxed);
         assert_eq!(
             answer(&"/livez".parse().unwrap(), &gates, None).status(),

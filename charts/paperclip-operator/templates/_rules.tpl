@@ -93,6 +93,14 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 
 {{/* Rights to look at what belongs to no namespace; an operator for some namespaces does without. */}}
 {{- define "paperclip-operator.clusterRules" -}}
+# What an admin sets for all Instances, and whether it counts.
+- apiGroups: [paperclip.inc]
+  resources: [paperclipclusterdefaults]
+  verbs: [get, list, watch]
+# Whether it counts is told in its status.
+- apiGroups: [paperclip.inc]
+  resources: [paperclipclusterdefaults/status]
+  verbs: [patch]
 # Whether the IngressClass that an Instance names exists.
 - apiGroups: [networking.k8s.io]
   resources: [ingressclasses]

@@ -130,7 +130,12 @@ async fn names_of_values_that_the_go_operator_had_are_known() -> Result<()> {
 }
 
 /// What belongs to no namespace cannot be granted in one.
-const OF_NO_NAMESPACE: &[&str] = &["ingressclasses", "customresourcedefinitions"];
+const OF_NO_NAMESPACE: &[&str] = &[
+    "ingressclasses",
+    "customresourcedefinitions",
+    "paperclipclusterdefaults",
+    "paperclipclusterdefaults/status",
+];
 
 #[tokio::test]
 async fn an_operator_for_some_namespaces_has_the_same_rights_there_and_none_elsewhere() -> Result<()>

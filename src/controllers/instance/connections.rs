@@ -60,7 +60,9 @@ pub async fn ensure(
 
 fn stored(clients: &Clients) -> Data {
     let pairs = clients.variables.iter();
-    pairs.map(|(k, v)| (k.clone(), v.clone().into_bytes())).collect()
+    pairs
+        .map(|(k, v)| (k.clone(), v.clone().into_bytes()))
+        .collect()
 }
 
 async fn write(
@@ -75,7 +77,10 @@ async fn write(
     let body = serde_json::to_value(build(&v.id, wanted)).map_err(malformed)?;
     let Some(live) = live else {
         // A name that is taken by somebody else is a conflict, and told as such.
-        return match api.create(&kind, v.id.namespace, manager::INSTANCE, &body).await {
+        return match api
+            .create(&kind, v.id.namespace, manager::INSTANCE, &body)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) if error.is_conflict() => Err(RetainedError::NotOurs {
                 kind: "Secret".into(),

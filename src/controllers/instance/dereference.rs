@@ -185,7 +185,8 @@ pub async fn look(
             Referred::ConfigMap => config_maps.insert(r.name),
         };
     }
-    let connections = Names::of(instance.metadata.name.as_deref().unwrap_or_default()).connections();
+    let connections =
+        Names::of(instance.metadata.name.as_deref().unwrap_or_default()).connections();
     if super::validate::clients(spec).is_some()
         || super::connections::is_known(instance.status.as_ref(), &connections)
     {

@@ -67,7 +67,10 @@ pub fn decide(v: &Validated<'_>, observed: &Observed, claimed: bool, hosts: &Hos
     let route = v.routes.http_route.as_ref();
     Exposure {
         ingress: ingress.map(|i| way(&i.hosts, observed.ingress.is_some())),
-        tailnet: v.tailscale.as_ref().map(|_| way(&[], observed.tailscale.is_some())),
+        tailnet: v
+            .tailscale
+            .as_ref()
+            .map(|_| way(&[], observed.tailscale.is_some())),
         http_route: route.map(|r| way(&r.hosts, observed.http_route.is_some())),
     }
 }

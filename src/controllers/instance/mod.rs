@@ -5,6 +5,7 @@ mod apply;
 pub mod build;
 mod configured;
 mod connections;
+pub mod defaults;
 mod deletion;
 mod dereference;
 pub mod exposure;
@@ -21,16 +22,17 @@ mod status;
 mod undecodable;
 pub mod validate;
 
-use super::Caches;
-use crate::crd::Instance;
-use crate::crd::instance::AdoptedStatus;
+use super::{Caches, cluster_defaults};
+use crate::crd::instance::DatabaseMode;
+use crate::crd::instance::{AdoptedStatus, EffectiveDefault};
+use crate::crd::{Instance, Word};
 use crate::shared::backoff::Failures;
-use crate::shared::cache::Seen;
+use crate::shared::cache::{Key, Seen};
 use crate::shared::context::Context;
 use crate::shared::controller::{Again, Failure, Reconcile};
 use crate::shared::finalizer;
 use crate::shared::guarded::Guarded;
-use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, manager};
+use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, Names, manager};
 use crate::shared::wish::Kind;
 pub use hosts::Hosts;
 
@@ -38,6 +40,8 @@ use adoption::Takeover;
 use apply::Applied;
 use build::pod::Connection;
 use build::{Server, Setting};
+use build::Setting;
+use defaults::InUse;
 use exposure::Exposure;
 use found::{Found, Learned};
 use gates::Plan;
@@ -103,6 +107,8 @@ impl Reconcile for Controller {
 
 /// One pass over one live object.
 struct Pass<'a> {
+    /// What of the spec came from the admin.
+    effective: &'a [EffectiveDefault],
     seen: &'a Seen<Guarded<Instance>>,
     instance: &'a Instance,
     adopted: Option<AdoptedStatus>,
@@ -118,6 +124,16 @@ impl Controller {
         instance: &Instance,
     ) -> Result<Again, Failure> {
         let mut pass = self.begin(seen, instance);
+        let now = Time(jiff::Timestamp::now());
+        let (merged, effective) = self.merged(seen, instance);
+        let instance = merged.as_ref().unwrap_or(instance);
+        let pass = Pass {
+            effective: &effective,
+            adopted: adoption::look(instance, &now),
+            seen,
+            instance,
+            now,
+        };
         let mut remembered = self.memory.recall(&seen.key, &seen.uid);
         let ended = match self.secure(&mut pass).await {
             Ok(()) => Box::pin(self.steps(&pass, &mut remembered)).await,
@@ -152,6 +168,66 @@ impl Controller {
     fn identity_of<'a>(&'a self, seen: &'a Seen<Guarded<Instance>>) -> Identity<'a> {
         let domain = &self.context.options.cluster_domain;
         Identity::new(&seen.key.name, &seen.key.namespace, &seen.uid, domain)
+    }
+
+    /// The Instance with the admin's values in its gaps, if there are any, and what came from there.
+    fn merged(
+        &self,
+        seen: &Seen<Guarded<Instance>>,
+        instance: &Instance,
+    ) -> (Option<Instance>, Vec<EffectiveDefault>) {
+        let domain = &self.context.options.cluster_domain;
+        let current = cluster_defaults::current(&self.caches.defaults.cache, domain);
+        let Some(Guarded::Ok(admin)) = current.as_ref().map(|c| &c.view) else {
+            return (None, vec![]);
+        };
+        let merged = defaults::merge(&instance.spec, &admin.spec, &self.in_use(seen, instance));
+        if merged.effective.is_empty() {
+            return (None, vec![]);
+        }
+        let whole = Instance {
+            metadata: instance.metadata.clone(),
+            spec: merged.spec,
+            status: instance.status.clone(),
+        };
+        (Some(whole), merged.effective)
+    }
+
+    /// What is there already.
+    fn in_use(&self, seen: &Seen<Guarded<Instance>>, instance: &Instance) -> InUse {
+        let key = &seen.key;
+        let names = Names::of(&key.name);
+        let class = |name: &str| {
+            let claim = self.caches.claims.get(&Key::new(&key.namespace, name))?;
+            let class = &claim.view.spec.storage_class_name;
+            Some(class.as_ref().map(ToString::to_string))
+        };
+        let given = instance
+            .status
+            .iter()
+            .flat_map(|s| &s.effective_defaults)
+            .find(|d| d.path == "database.mode")
+            .and_then(|d| serde_json::from_str::<Word<DatabaseMode>>(d.value.as_deref()?).ok())
+            .and_then(|word| word.known().ok());
+        let observed = Observed::of(
+            &self.caches,
+            &key.namespace,
+            &key.name,
+            &seen.uid,
+            &key.name,
+        );
+        let there = || match (observed.child(), observed.wanted_replicas()) {
+            (Some(child), _) if child.is_external() => Some(DatabaseMode::External),
+            (Some(_), _) => Some(DatabaseMode::Managed),
+            // A server runs without a database of its own only if it brings one.
+            (None, 1..) => Some(DatabaseMode::Embedded),
+            (None, _) => None,
+        };
+        InUse {
+            database: given.or_else(there),
+            volume: class(&names.data()),
+            database_volume: class(&names.database_data()),
+        }
     }
 
     /// The five steps.
@@ -210,6 +286,14 @@ impl Controller {
         instance: &Instance,
     ) -> Result<Again, Failure> {
         let mut pass = self.begin(seen, instance);
+        let now = Time(jiff::Timestamp::now());
+        let pass = Pass {
+            effective: &[],
+            adopted: adoption::look(instance, &now),
+            seen,
+            instance,
+            now,
+        };
         self.memory.forget(&seen.key);
         let takes_data = deletion::deletes_data(&instance.spec);
         if !takes_data {
@@ -293,6 +377,7 @@ impl Controller {
         remembered: &mut Remembered,
     ) -> Result<(Found, Learned), Failure> {
         let must = dereference::must_look(pass.instance, remembered, Instant::now())
+            || is_newly_given(pass)
             || self.lacks_hash(pass, before, remembered);
         if !must || is_disabled(pass.instance) {
             return Ok((
@@ -476,6 +561,12 @@ fn config_hash(
             .map(str::to_owned)
             .filter(|_| !plan.needs_hash(v))
     })
+}
+
+/// The admin gives something else than at the last time.
+fn is_newly_given(pass: &Pass<'_>) -> bool {
+    let status = pass.instance.status.as_ref();
+    status.is_some_and(|s| s.effective_defaults != pass.effective)
 }
 
 /// The user wants our hands off; the status stays true.

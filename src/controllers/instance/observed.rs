@@ -5,6 +5,8 @@ use crate::controllers::Caches;
 use crate::crd::backup::{BackupPhase, PaperclipBackupStatus};
 use crate::crd::database::PaperclipDatabaseStatus;
 use crate::crd::{PaperclipBackup, PaperclipDatabase};
+use crate::crd::PaperclipDatabase;
+use crate::crd::database::{DatabaseEngine, PaperclipDatabaseStatus};
 use crate::shared::cache::{Cache, Key, Seen, View};
 use crate::shared::conditions::find;
 use crate::shared::foreign::HttpRoute;
@@ -104,16 +106,8 @@ impl Observed {
             service_monitors: caches.service_monitors.serving.now(),
             prometheus_rule: ours(&caches.prometheus_rules.cache, &key(&names.alerts()), uid),
             prometheus_rules: caches.prometheus_rules.serving.now(),
-            dashboard_operator: ours(
-                &caches.config_maps,
-                &key(&names.dashboard_operator()),
-                uid,
-            ),
-            dashboard_instance: ours(
-                &caches.config_maps,
-                &key(&names.dashboard_instance()),
-                uid,
-            ),
+            dashboard_operator: ours(&caches.config_maps, &key(&names.dashboard_operator()), uid),
+            dashboard_instance: ours(&caches.config_maps, &key(&names.dashboard_instance()), uid),
             tailscale: ours(&caches.config_maps, &key(&names.tailscale()), uid),
             budget: ours(&caches.budgets, &main, uid),
             account: ours(&caches.service_accounts, &key(account), uid),
@@ -152,12 +146,18 @@ impl Observed {
             return Some(Child {
                 uid: &seen.uid,
                 generation: seen.generation,
+                external: false,
                 status: None,
             });
         };
         Some(Child {
             uid: &seen.uid,
             generation: seen.generation,
+            external: database
+                .spec
+                .engine
+                .as_ref()
+                .is_some_and(|e| *e == DatabaseEngine::External),
             status: database.status.as_ref(),
         })
     }
@@ -242,10 +242,16 @@ pub struct Child<'a> {
     /// Its uid.
     pub uid: &'a str,
     generation: i64,
+    external: bool,
     status: Option<&'a PaperclipDatabaseStatus>,
 }
 
 impl<'a> Child<'a> {
+    /// Somebody else runs it.
+    pub const fn is_external(&self) -> bool {
+        self.external
+    }
+
     /// A condition, if it is about the current spec.
     pub fn condition(&self, kind: &str) -> Option<&'a Condition> {
         find(&self.status?.conditions, kind)

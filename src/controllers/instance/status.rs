@@ -24,7 +24,9 @@ use super::gates::Plan;
 use super::keys::Keys;
 use super::observed::Observed;
 use super::validate::Verdict;
-use crate::crd::instance::{AdoptedStatus, DeletionStatus, Instance, InstanceStatus};
+use crate::crd::instance::{
+    AdoptedStatus, DeletionStatus, EffectiveDefault, Instance, InstanceStatus,
+};
 use crate::shared::conditions::{Truth, find, limit, merge};
 use crate::shared::names::{self, Component, Names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -56,6 +58,8 @@ pub struct Scene<'a> {
     pub outside: Outside,
     /// `paperclip.inc/reconcile: disabled`.
     pub hands_off: bool,
+    /// What of the spec came from the admin.
+    pub effective: &'a [EffectiveDefault],
     /// Taken over from the earlier operator.
     pub adopted: Option<AdoptedStatus>,
     /// The annotation that asked for this pass.
@@ -173,7 +177,11 @@ pub fn status(
         bootstrap: facts::bootstrap(scene).map(Box::new),
         drain: None,
         plugins: before.plugins,
-        effective_defaults: vec![],
+        effective_defaults: if scene.terminating() {
+            before.effective_defaults
+        } else {
+            scene.effective.to_vec()
+        },
         deletion: scene.terminating().then(|| {
             before.deletion.unwrap_or_else(|| {
                 Box::new(DeletionStatus {
@@ -213,6 +221,7 @@ pub fn matters(before: Option<&InstanceStatus>, after: &InstanceStatus) -> bool 
         || before.last_handled_reconcile_at != after.last_handled_reconcile_at
         || before.master_key != after.master_key
         || before.adopted != after.adopted
+        || before.effective_defaults != after.effective_defaults
         || admin(before) != admin(after)
         || secrets(before) != secrets(after)
         || said(before) != said(after)

@@ -72,16 +72,7 @@ pub struct Validated<'a> {
     pub probes: probes::Probes,
     /// Parts of the pod.
     pub pod: pod::Pod<'a>,
-    /// The key of a Secret that holds OAuth clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clients<'a> {
-    /// Name of the Secret.
-    pub secret: &'a str,
-    /// Key.
-    pub key: &'a str,
-}
-
-/// Whom the pods run as.
+    /// Whom the pods run as.
     pub account: Account<'a>,
     /// It was taken over from the earlier operator.
     pub adopted: bool,
@@ -95,6 +86,15 @@ pub struct Clients<'a> {
     pub learned: &'a Learned,
     /// Why the server must not be started, if so: to obey only a part of the spec would harm.
     pub hold: Option<&'static str>,
+}
+
+/// The key of a Secret that holds OAuth clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clients<'a> {
+    /// Name of the Secret.
+    pub secret: &'a str,
+    /// Key.
+    pub key: &'a str,
 }
 
 /// Whom the pods run as.

@@ -36,8 +36,9 @@ pub fn clients(json: &[u8]) -> Option<Clients> {
         let told = quote(provider);
         let text = |key: &str| client[key].as_str().filter(|t| !t.is_empty());
         let Some(id) = text("clientId") else {
-            out.left_out
-                .push(format!("provider \"{told}\" is left out: it has no clientId"));
+            out.left_out.push(format!(
+                "provider \"{told}\" is left out: it has no clientId"
+            ));
             continue;
         };
         let Some(prefix) = prefix(provider) else {
@@ -53,7 +54,8 @@ pub fn clients(json: &[u8]) -> Option<Clients> {
             ));
             continue;
         }
-        out.variables.insert(format!("{prefix}CLIENT_ID"), id.to_owned());
+        out.variables
+            .insert(format!("{prefix}CLIENT_ID"), id.to_owned());
         if let Some(secret) = text("clientSecret") {
             let name = format!("{prefix}CLIENT_SECRET");
             out.variables.insert(name, secret.to_owned());

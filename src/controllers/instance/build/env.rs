@@ -5,7 +5,8 @@ use crate::controllers::instance::validate::keys::{APP_KEYS, KeyRef, SESSION_KEY
 use crate::controllers::instance::validate::pod::HOME;
 use crate::controllers::instance::validate::{Source, Validated, Variable};
 use k8s_openapi::api::core::v1::{
-    ConfigMapKeySelector, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, SecretEnvSource, SecretKeySelector,
+    ConfigMapKeySelector, EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector,
+    SecretEnvSource, SecretKeySelector,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::borrow::Cow;

@@ -23,7 +23,10 @@ fn labelled(v: &Validated<'_>, name: &str, labels: &BTreeMap<&str, &str>) -> Obj
 
 /// An expression with the labels of this Instance in the place of `@`. Both names are DNS labels: nothing in them needs quoting.
 fn of_instance(v: &Validated<'_>, expression: &str) -> String {
-    let labels = format!("namespace=\"{}\",instance=\"{}\"", v.id.namespace, v.id.name);
+    let labels = format!(
+        "namespace=\"{}\",instance=\"{}\"",
+        v.id.namespace, v.id.name
+    );
     expression
         .replace("@NS", v.id.namespace)
         .replace("@N", v.id.name)

@@ -7,9 +7,10 @@ use crate::controllers::instance::validate::pod::{DATA, HOME, TMP, restricted};
 use crate::controllers::instance::validate::storage::Volume as Files;
 use crate::shared::names::{self, ANNOTATION_CONFIG_HASH, Component, LABEL_APP};
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, Lifecycle, LifecycleHandler,
-    LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec,
-    ResourceRequirements, SleepAction, TopologySpreadConstraint, Volume, VolumeMount,
+    ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, Lifecycle,
+    LifecycleHandler, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec,
+    PodTemplateSpec, ResourceRequirements, SleepAction, TopologySpreadConstraint, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};

@@ -106,7 +106,8 @@ pub fn config_map(v: &Validated<'_>, t: &Tailscale<'_>) -> ConfigMap {
 impl Setting<'_> {
     /// The container that is to run.
     pub fn tailscale<'v, 'a>(&self, v: &'v Validated<'a>) -> Option<&'v Tailscale<'a>> {
-        let open = crate::controllers::instance::exposure::Way::is_open(self.exposure.tailnet.as_ref());
+        let open =
+            crate::controllers::instance::exposure::Way::is_open(self.exposure.tailnet.as_ref());
         v.tailscale.as_ref().filter(|_| open)
     }
 }

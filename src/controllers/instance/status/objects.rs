@@ -268,10 +268,15 @@ pub fn monitoring(scene: &Scene<'_>) -> Option<Part> {
         return None;
     }
     let (monitor, alerts, dashboards) = wanted.map_or((false, false, false), |m| {
-        (m.interval.is_some(), m.alerts.is_some(), m.dashboards.is_some())
+        (
+            m.interval.is_some(),
+            m.alerts.is_some(),
+            m.dashboards.is_some(),
+        )
     });
     let problem = if monitor && !scene.scraped {
-        let why = "no Service leads to the operator's figures: install the operator with metrics.enabled";
+        let why =
+            "no Service leads to the operator's figures: install the operator with metrics.enabled";
         Some(Part::waits(KIND, "NothingToScrape", why))
     } else {
         monitor
@@ -287,10 +292,26 @@ pub fn monitoring(scene: &Scene<'_>) -> Option<Part> {
     let names = scene.names();
     let lacking = || {
         [
-            (monitor && o.service_monitor.is_none(), "ServiceMonitor", names.main().to_owned()),
-            (alerts && o.prometheus_rule.is_none(), "PrometheusRule", names.alerts()),
-            (dashboards && o.dashboard_operator.is_none(), "ConfigMap", names.dashboard_operator()),
-            (dashboards && o.dashboard_instance.is_none(), "ConfigMap", names.dashboard_instance()),
+            (
+                monitor && o.service_monitor.is_none(),
+                "ServiceMonitor",
+                names.main().to_owned(),
+            ),
+            (
+                alerts && o.prometheus_rule.is_none(),
+                "PrometheusRule",
+                names.alerts(),
+            ),
+            (
+                dashboards && o.dashboard_operator.is_none(),
+                "ConfigMap",
+                names.dashboard_operator(),
+            ),
+            (
+                dashboards && o.dashboard_instance.is_none(),
+                "ConfigMap",
+                names.dashboard_instance(),
+            ),
         ]
         .into_iter()
         .find(|(lacks, ..)| *lacks)
@@ -302,7 +323,11 @@ pub fn monitoring(scene: &Scene<'_>) -> Option<Part> {
                 .then(|| not_served(KIND, &PROMETHEUS_RULE, o.prometheus_rules))
                 .flatten()
         })
-        .or_else(|| objects.into_iter().find_map(|object| refused(scene, KIND, object)))
+        .or_else(|| {
+            objects
+                .into_iter()
+                .find_map(|object| refused(scene, KIND, object))
+        })
         .or_else(lacking);
     let part = problem.unwrap_or_else(|| {
         let made: Vec<String> = [
@@ -314,7 +339,11 @@ pub fn monitoring(scene: &Scene<'_>) -> Option<Part> {
         .filter(|(there, _)| *there)
         .map(|(_, what)| what.to_owned())
         .collect();
-        Part::well(KIND, "MonitoringProvisioned", format!("there: {}", made.join(", ")))
+        Part::well(
+            KIND,
+            "MonitoringProvisioned",
+            format!("there: {}", made.join(", ")),
+        )
     });
     // A cluster without Prometheus asks for nobody.
     Some(Part {
@@ -332,8 +361,8 @@ pub fn tailscale(scene: &Scene<'_>) -> Option<Part> {
     if !wanted && (v.is_some() || seen.is_none()) {
         return None;
     }
-    let problem =
-        closed(scene, KIND, |e| e.tailnet.as_ref()).or_else(|| refused(scene, KIND, Object::Tailscale));
+    let problem = closed(scene, KIND, |e| e.tailnet.as_ref())
+        .or_else(|| refused(scene, KIND, Object::Tailscale));
     if problem.is_some() {
         return problem;
     }
@@ -348,15 +377,22 @@ pub fn tailscale(scene: &Scene<'_>) -> Option<Part> {
     for pod in pods {
         let name = &pod.key.name;
         let Some(sidecar) = &pod.view.tailscale else {
-            return Some(waits(format!("pod \"{name}\" has no container \"tailscale\" yet")));
+            return Some(waits(format!(
+                "pod \"{name}\" has no container \"tailscale\" yet"
+            )));
         };
         let Some(trouble) = sidecar.trouble.as_deref() else {
             if sidecar.ready {
                 continue;
             }
-            return Some(waits(format!("container \"tailscale\" of pod \"{name}\" does not run yet")));
+            return Some(waits(format!(
+                "container \"tailscale\" of pod \"{name}\" does not run yet"
+            )));
         };
-        let why = format!("container \"tailscale\" of pod \"{name}\": \"{}\"", quote(trouble));
+        let why = format!(
+            "container \"tailscale\" of pod \"{name}\": \"{}\"",
+            quote(trouble)
+        );
         let low = trouble.to_lowercase();
         let key_refused = ["invalid key", "api key", "auth key", "authkey", "not valid"]
             .iter()

@@ -176,6 +176,7 @@ impl World {
             keys: &self.keys,
             outside: self.outside.clone(),
             hands_off: false,
+            effective: &[],
             adopted: None,
             requested: None,
             failing: self.failing.clone(),

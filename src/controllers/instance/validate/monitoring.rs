@@ -52,7 +52,11 @@ impl Monitoring<'_> {
 /// Reads the section.
 pub fn monitoring<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Monitoring<'a> {
     const PATH: &str = "observability.metrics";
-    let Some(section) = spec.observability.as_ref().and_then(|o| o.metrics.as_deref()) else {
+    let Some(section) = spec
+        .observability
+        .as_ref()
+        .and_then(|o| o.metrics.as_deref())
+    else {
         return Monitoring::default();
     };
     let monitor = section.service_monitor.as_ref();
@@ -140,13 +144,16 @@ mod tests {
         let said = out.iter();
         (
             wanted,
-            said.map(|f| format!("{} {}", f.class.reason(), f.path)).collect(),
+            said.map(|f| format!("{} {}", f.class.reason(), f.path))
+                .collect(),
         )
     }
 
     #[test]
     fn nothing_is_made_while_the_main_switch_is_off_and_that_is_said() {
-        let (wanted, said) = read("{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, grafanaDashboard: {enabled: true}}");
+        let (wanted, said) = read(
+            "{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, grafanaDashboard: {enabled: true}}",
+        );
         assert!(!wanted);
         assert_eq!(
             said,

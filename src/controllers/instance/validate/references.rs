@@ -362,9 +362,11 @@ impl Form {
                 "InvalidValue",
                 "expected 64 hex digits, base64 of 32 bytes, or 32 characters",
             )),
-            Self::JsonObject => serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value)
-                .is_err()
-                .then_some(("InvalidValue", "expected a JSON object")),
+            Self::JsonObject => {
+                serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value)
+                    .is_err()
+                    .then_some(("InvalidValue", "expected a JSON object"))
+            }
             Self::DatabaseUrl => std::str::from_utf8(value)
                 .map_err(|_| "must start with postgres:// or postgresql://")
                 .and_then(forms::database_url)

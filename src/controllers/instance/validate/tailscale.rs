@@ -25,7 +25,10 @@ pub struct Tailscale<'a> {
 
 /// Secret and key to join with.
 pub fn auth_key(spec: &InstanceSpec) -> Option<(&str, &str)> {
-    let section = spec.tailscale.as_deref().filter(|t| t.enabled == Some(true))?;
+    let section = spec
+        .tailscale
+        .as_deref()
+        .filter(|t| t.enabled == Some(true))?;
     let auth = section.auth_key.as_ref()?;
     let secret = auth.secret_ref.as_ref().filter(|r| !r.name.is_empty())?;
     Some((&secret.name, text(auth.key.as_ref()).unwrap_or("authkey")))
@@ -70,11 +73,7 @@ pub fn tailscale<'a>(
     let repository = repository.unwrap_or("ghcr.io/tailscale/tailscale");
     let tag = image.and_then(|i| text(i.tag.as_ref())).unwrap_or("stable");
     let (secret, key) = auth.unwrap_or_default();
-    let own_account = spec
-        .security
-        .as_ref()
-        .and_then(|s| s.rbac.as_ref()?.create)
-        != Some(false);
+    let own_account = spec.security.as_ref().and_then(|s| s.rbac.as_ref()?.create) != Some(false);
     Some(Tailscale {
         funnel,
         image: image.and_then(|i| text(i.digest.as_ref())).map_or_else(
@@ -112,7 +111,9 @@ mod tests {
             ["spec.tailscale: tailscale.authKey is required when tailscale.enabled is true"]
         );
         assert_eq!(
-            said("{deployment: {mode: local_trusted}, tailscale: {enabled: true, mode: funnel, authKey: {secretRef: {name: k}}}}"),
+            said(
+                "{deployment: {mode: local_trusted}, tailscale: {enabled: true, mode: funnel, authKey: {secretRef: {name: k}}}}"
+            ),
             ["spec.tailscale.mode: tailscale.mode funnel needs deployment.mode authenticated"]
         );
         assert!(said("tailscale: {enabled: true, authKey: {secretRef: {name: k}}}").is_empty());

@@ -76,7 +76,11 @@ pub fn report<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Vec<Variable<'a
     }
     if let Some(clients) = super::clients(spec) {
         // The clients reach the application under other names.
-        variables.push(secret("PAPERCLIP_OAUTH_CREDENTIALS", clients.secret, clients.key));
+        variables.push(secret(
+            "PAPERCLIP_OAUTH_CREDENTIALS",
+            clients.secret,
+            clients.key,
+        ));
     }
     let providers = spec.connections.as_ref();
     let providers = providers.and_then(|c| crate::crd::local(c.providers_config_ref.as_ref()));

@@ -26,19 +26,31 @@ pub const OPERATOR: &[Panel] = &[
     Panel {
         title: "Instances by phase",
         unit: "short",
-        lines: &[("sum by (phase) (max by (namespace, instance, phase) (paperclip_instance_phase))", "{{phase}}")],
+        lines: &[(
+            "sum by (phase) (max by (namespace, instance, phase) (paperclip_instance_phase))",
+            "{{phase}}",
+        )],
     },
     Panel {
         title: "Passes by result",
         unit: "ops",
-        lines: &[("sum by (controller, result) (rate(controller_runtime_reconcile_total[5m]))", "{{controller}} {{result}}")],
+        lines: &[(
+            "sum by (controller, result) (rate(controller_runtime_reconcile_total[5m]))",
+            "{{controller}} {{result}}",
+        )],
     },
     Panel {
         title: "Duration of passes",
         unit: "s",
         lines: &[
-            ("histogram_quantile(0.5, sum by (le) (rate(controller_runtime_reconcile_time_seconds_bucket[5m])))", "half"),
-            ("histogram_quantile(0.99, sum by (le) (rate(controller_runtime_reconcile_time_seconds_bucket[5m])))", "99 %"),
+            (
+                "histogram_quantile(0.5, sum by (le) (rate(controller_runtime_reconcile_time_seconds_bucket[5m])))",
+                "half",
+            ),
+            (
+                "histogram_quantile(0.99, sum by (le) (rate(controller_runtime_reconcile_time_seconds_bucket[5m])))",
+                "99 %",
+            ),
         ],
     },
     Panel {
@@ -50,24 +62,39 @@ pub const OPERATOR: &[Panel] = &[
         title: "Panics and passes that took too long",
         unit: "short",
         lines: &[
-            ("sum by (controller) (increase(controller_runtime_reconcile_panics_total[1h]))", "panics, {{controller}}"),
-            ("sum by (controller) (increase(controller_runtime_reconcile_timeouts_total[1h]))", "too long, {{controller}}"),
+            (
+                "sum by (controller) (increase(controller_runtime_reconcile_panics_total[1h]))",
+                "panics, {{controller}}",
+            ),
+            (
+                "sum by (controller) (increase(controller_runtime_reconcile_timeouts_total[1h]))",
+                "too long, {{controller}}",
+            ),
         ],
     },
     Panel {
         title: "Requests to the API server",
         unit: "reqps",
-        lines: &[("sum by (method, code) (rate(rest_client_requests_total[5m]))", "{{method}} {{code}}")],
+        lines: &[(
+            "sum by (method, code) (rate(rest_client_requests_total[5m]))",
+            "{{method}} {{code}}",
+        )],
     },
     Panel {
         title: "Writes by kind",
         unit: "ops",
-        lines: &[("sum by (kind, verb) (rate(paperclip_api_writes_total[5m]))", "{{verb}} {{kind}}")],
+        lines: &[(
+            "sum by (kind, verb) (rate(paperclip_api_writes_total[5m]))",
+            "{{verb}} {{kind}}",
+        )],
     },
     Panel {
         title: "Watches started again",
         unit: "short",
-        lines: &[("sum by (kind) (increase(paperclip_informer_restarts_total[1h]))", "{{kind}}")],
+        lines: &[(
+            "sum by (kind) (increase(paperclip_informer_restarts_total[1h]))",
+            "{{kind}}",
+        )],
     },
     Panel {
         title: "Optional kinds that cannot be used",
@@ -77,7 +104,10 @@ pub const OPERATOR: &[Panel] = &[
     Panel {
         title: "Memory",
         unit: "bytes",
-        lines: &[("process_resident_memory_bytes * on (job, instance) group_left () (leader_election_master_status == 1)", "leader")],
+        lines: &[(
+            "process_resident_memory_bytes * on (job, instance) group_left () (leader_election_master_status == 1)",
+            "leader",
+        )],
     },
 ];
 
@@ -91,27 +121,42 @@ pub const INSTANCE: &[Panel] = &[
     Panel {
         title: "Phase",
         unit: "short",
-        lines: &[("max by (phase) (paperclip_instance_phase{@}) == 1", "{{phase}}")],
+        lines: &[(
+            "max by (phase) (paperclip_instance_phase{@}) == 1",
+            "{{phase}}",
+        )],
     },
     Panel {
         title: "Version",
         unit: "short",
-        lines: &[("max by (version, image) (paperclip_instance_info{@})", "{{version}} {{image}}")],
+        lines: &[(
+            "max by (version, image) (paperclip_instance_info{@})",
+            "{{version}} {{image}}",
+        )],
     },
     Panel {
         title: "Passes by result",
         unit: "ops",
-        lines: &[("max by (result) (rate(paperclip_reconcile_total{@}[5m]))", "{{result}}")],
+        lines: &[(
+            "max by (result) (rate(paperclip_reconcile_total{@}[5m]))",
+            "{{result}}",
+        )],
     },
     Panel {
         title: "Duration of passes, 99 %",
         unit: "s",
-        lines: &[("histogram_quantile(0.99, sum by (le) (rate(paperclip_reconcile_duration_seconds_bucket{@}[10m])))", "99 %")],
+        lines: &[(
+            "histogram_quantile(0.99, sum by (le) (rate(paperclip_reconcile_duration_seconds_bucket{@}[10m])))",
+            "99 %",
+        )],
     },
     Panel {
         title: "Objects that could not be written",
         unit: "short",
-        lines: &[("max by (resource) (increase(paperclip_resource_creation_failures_total{@}[1h]))", "{{resource}}")],
+        lines: &[(
+            "max by (resource) (increase(paperclip_resource_creation_failures_total{@}[1h]))",
+            "{{resource}}",
+        )],
     },
     Panel {
         title: "Volumes",

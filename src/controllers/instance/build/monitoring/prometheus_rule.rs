@@ -61,7 +61,11 @@ pub const ALERTS: &[Alert] = &[
     },
     Alert {
         name: "PaperclipPodCrashLooping",
-        expression: concat!("max by (namespace, pod) (increase(kube_pod_container_status_restarts_total{", pods!(), "}[15m])) > 2"),
+        expression: concat!(
+            "max by (namespace, pod) (increase(kube_pod_container_status_restarts_total{",
+            pods!(),
+            "}[15m])) > 2"
+        ),
         lasting: "1m",
         severity: "critical",
         summary: "The server of Instance @NS/@N was restarted more than twice in 15 minutes",
@@ -69,7 +73,11 @@ pub const ALERTS: &[Alert] = &[
     Alert {
         name: "PaperclipPodOOMKilled",
         expression: concat!(
-            "max by (namespace, pod) (kube_pod_container_status_last_terminated_reason{", pods!(), ",reason=\"OOMKilled\"}) == 1 and on (namespace, pod) max by (namespace, pod) (increase(kube_pod_container_status_restarts_total{", pods!(), "}[1h])) > 0"
+            "max by (namespace, pod) (kube_pod_container_status_last_terminated_reason{",
+            pods!(),
+            ",reason=\"OOMKilled\"}) == 1 and on (namespace, pod) max by (namespace, pod) (increase(kube_pod_container_status_restarts_total{",
+            pods!(),
+            "}[1h])) > 0"
         ),
         lasting: "1m",
         severity: "warning",

@@ -34,7 +34,10 @@ fn alerts_are_about_this_instance_and_lead_to_a_page() {
     let rule = given(ON).built().prometheus_rule.unwrap().body;
     assert_eq!(rule["metadata"]["name"], "clip-alerts");
     assert_eq!(rule["metadata"]["labels"]["release"], "prometheus");
-    assert_eq!(rule["metadata"]["labels"]["app.kubernetes.io/instance"], "clip");
+    assert_eq!(
+        rule["metadata"]["labels"]["app.kubernetes.io/instance"],
+        "clip"
+    );
     let group = &rule["spec"]["groups"][0];
     assert_eq!(group["name"], "paperclip-operator");
     let rules = group["rules"].as_array().unwrap();
@@ -43,7 +46,10 @@ fn alerts_are_about_this_instance_and_lead_to_a_page() {
         let (expr, name) = (r["expr"].as_str().unwrap(), r["alert"].as_str().unwrap());
         assert!(!expr.contains('@'), "{expr}");
         assert!(expr.contains("namespace=\"prod\""), "{expr}");
-        assert!(expr.contains("instance=\"clip\"") || expr.contains("\"clip-"), "{expr}");
+        assert!(
+            expr.contains("instance=\"clip\"") || expr.contains("\"clip-"),
+            "{expr}"
+        );
         let page = format!("https://runbooks.test/x/{name}");
         assert_eq!(r["annotations"]["runbook_url"], page.as_str());
     }
@@ -76,9 +82,18 @@ fn every_figure_that_is_asked_for_is_one_that_somebody_exports() {
     for expression in lines.chain(ALERTS.iter().map(|a| a.expression)) {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         for name in expression.split(|c| !word(c)) {
-            let is_figure = ["paperclip_", "controller_", "workqueue_", "rest_", "leader_", "process_", "kube_", "kubelet_"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix));
+            let is_figure = [
+                "paperclip_",
+                "controller_",
+                "workqueue_",
+                "rest_",
+                "leader_",
+                "process_",
+                "kube_",
+                "kubelet_",
+            ]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
             if !is_figure {
                 continue;
             }

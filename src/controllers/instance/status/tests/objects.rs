@@ -277,21 +277,33 @@ fn monitoring_says_what_keeps_an_object_from_being_made_and_never_holds_the_inst
     world.observed.service_monitors = Some(Answer::Served);
     world.observed.prometheus_rules = Some(Answer::Missing);
     world.scraped = false;
-    assert_eq!(says(&world.status(), "MonitoringReady"), "False/NothingToScrape");
+    assert_eq!(
+        says(&world.status(), "MonitoringReady"),
+        "False/NothingToScrape"
+    );
     world.scraped = true;
     let status = world.status();
     assert_eq!(says(&status, "MonitoringReady"), "False/CRDMissing");
-    assert!(message(&status, "MonitoringReady").starts_with("PrometheusRule (monitoring.coreos.com/v1)"));
+    assert!(
+        message(&status, "MonitoringReady")
+            .starts_with("PrometheusRule (monitoring.coreos.com/v1)")
+    );
     assert_eq!(says(&status, "Ready"), "True/AllResourcesReady");
     assert_eq!(says(&status, "Stalled"), "-");
     world.observed.prometheus_rules = Some(Answer::Served);
     world.observed.service_monitor = there("clip");
     world.observed.prometheus_rule = there("clip-alerts");
     world.observed.dashboard_operator = there("clip-dashboard-operator");
-    assert_eq!(says(&world.status(), "MonitoringReady"), "Unknown/Progressing");
+    assert_eq!(
+        says(&world.status(), "MonitoringReady"),
+        "Unknown/Progressing"
+    );
     world.observed.dashboard_instance = there("clip-dashboard-instance");
     let status = world.status();
-    assert_eq!(says(&status, "MonitoringReady"), "True/MonitoringProvisioned");
+    assert_eq!(
+        says(&status, "MonitoringReady"),
+        "True/MonitoringProvisioned"
+    );
     let managed = status.managed_resources.unwrap();
     assert_eq!(managed.prometheus_rule.as_deref(), Some("clip-alerts"));
     assert_eq!(managed.service_monitor.as_deref(), Some("clip"));
@@ -301,17 +313,29 @@ fn monitoring_says_what_keeps_an_object_from_being_made_and_never_holds_the_inst
 fn the_tailnet_is_told_as_its_container_is() {
     let mut world = World::settled();
     world.spec = "{tailscale: {enabled: true, authKey: {secretRef: {name: k}}}}".into();
-    assert_eq!(says(&world.status(), "TailscaleReady"), "Unknown/Progressing");
+    assert_eq!(
+        says(&world.status(), "TailscaleReady"),
+        "Unknown/Progressing"
+    );
     world.observed.tailscale = seen(json!({"metadata": meta("clip-tailscale", OWNER)}));
-    assert_eq!(says(&world.status(), "TailscaleReady"), "False/SidecarNotReady");
+    assert_eq!(
+        says(&world.status(), "TailscaleReady"),
+        "False/SidecarNotReady"
+    );
     let with = |sidecar: Value| {
         json!({"metadata": meta("clip-0", Some(("clip", "uid-of-clip"))), "status": {
             "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
             "containerStatuses": [{"name": "paperclip", "ready": true}, sidecar]}})
     };
     for (sidecar, expected) in [
-        (json!({"name": "tailscale", "ready": true}), "True/TailscaleProvisioned"),
-        (json!({"name": "tailscale", "ready": false}), "False/SidecarNotReady"),
+        (
+            json!({"name": "tailscale", "ready": true}),
+            "True/TailscaleProvisioned",
+        ),
+        (
+            json!({"name": "tailscale", "ready": false}),
+            "False/SidecarNotReady",
+        ),
         (
             json!({"name": "tailscale", "ready": false, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
                 "lastState": {"terminated": {"exitCode": 1, "message": "invalid key: unable to validate API key"}}}),
