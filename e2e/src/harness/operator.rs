@@ -230,9 +230,17 @@ impl Operator<'_> {
 
     /// What `/metrics` says.
     pub async fn metrics(&self) -> Result<String> {
+        self.metrics_of("").await
+    }
+
+    /// What `/metrics` says to this query, as `?instance=x`.
+    pub async fn metrics_of(&self, query: &str) -> Result<String> {
         let answer = self
             .cluster
-            .http_get(&format!("{}:8080", self.address), "/metrics")
+            .http_get(
+                &format!("{}:8080", self.address),
+                &format!("/metrics{query}"),
+            )
             .await?;
         ensure!(
             answer.status.is_success(),

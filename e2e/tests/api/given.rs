@@ -23,17 +23,32 @@ pub struct Given<'a> {
 impl<'a> Given<'a> {
     /// The operator works in this namespace only.
     pub async fn here(cluster: &'a Cluster, name: &str) -> Result<Self> {
-        Self::start(cluster, name, true).await
+        Self::start(cluster, name, true, &[]).await
     }
 
     /// The operator works in all namespaces: only for a cluster that no other test uses.
     pub async fn everywhere(cluster: &'a Cluster, name: &str) -> Result<Self> {
-        Self::start(cluster, name, false).await
+        Self::start(cluster, name, false, &[]).await
     }
 
-    async fn start(cluster: &'a Cluster, name: &str, here: bool) -> Result<Self> {
+    /// The same, with further arguments of the operator.
+    pub async fn everywhere_with(
+        cluster: &'a Cluster,
+        name: &str,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        Self::start(cluster, name, false, arguments).await
+    }
+
+    async fn start(
+        cluster: &'a Cluster,
+        name: &str,
+        here: bool,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let namespace = cluster.namespace(name).await?;
         let mut options = OperatorOptions::for_namespace(&namespace.name);
+        options.arguments = arguments.iter().map(ToString::to_string).collect();
         if !here {
             options.namespaces.clear();
         }

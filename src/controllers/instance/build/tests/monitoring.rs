@@ -1,9 +1,9 @@
 //! What Prometheus and Grafana get: this Instance only, and no figure that nobody exports.
 
 use super::*;
+use crate::controllers::instance::build::monitoring::dashboards::{INSTANCE, OPERATOR};
+use crate::controllers::instance::build::monitoring::prometheus_rule::ALERTS;
 use crate::shared::metrics::Metrics;
-use monitoring::dashboards::{INSTANCE, OPERATOR};
-use monitoring::prometheus_rule::ALERTS;
 use std::collections::BTreeSet;
 
 const ON: &str = "observability: {metrics: {enabled: true, \
