@@ -24,9 +24,9 @@ use crate::shared::names::manager;
 use crate::shared::serving::{Definitions, Optional, Serving};
 use crate::shared::supervise::Tasks;
 use crate::shared::triggers::Triggers;
-use crate::shared::views::{Bare, Claim, Ingress, Job, Pod, Service, Workload};
+use crate::shared::views::{Autoscaler, Bare, Claim, Ingress, Job, Pod, Service, Workload};
 use crate::shared::wish::{Kind, Scoped};
-use k8s_openapi::api::{apps, batch, core, networking, policy};
+use k8s_openapi::api::{apps, autoscaling, batch, core, networking, policy};
 use kube::{Client, Resource};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,8 @@ pub struct Caches {
     pub config_maps: Arc<Cache<Bare>>,
     /// What an admin sets for all Instances; nothing, if we are for some namespaces only.
     pub defaults: Optional<Guarded<PaperclipClusterDefaults>>,
+    /// HorizontalPodAutoscalers of ours.
+    pub autoscalers: Arc<Cache<Autoscaler>>,
     /// NetworkPolicies of ours.
     pub network_policies: Arc<Cache<Bare>>,
     /// PersistentVolumeClaims of ours.
@@ -168,6 +170,7 @@ impl World {
             service_monitors: child.optional(&SERVICE_MONITOR),
             prometheus_rules: child.optional(&PROMETHEUS_RULE),
             config_maps: child.cache(),
+            autoscalers: child.cache(),
             network_policies: child.cache(),
             claims: child.cache(),
             jobs: child.cache(),
@@ -222,6 +225,11 @@ impl World {
             SELECTOR,
             &c.budgets,
         );
+        w.start::<autoscaling::v2::HorizontalPodAutoscaler, _>(
+            "informer HorizontalPodAutoscaler",
+            SELECTOR,
+            &c.autoscalers,
+        );
         w.start::<networking::v1::NetworkPolicy, _>(
             "informer NetworkPolicy",
             SELECTOR,
@@ -268,6 +276,7 @@ impl World {
                 c.ingresses.synced(),
                 c.budgets.synced(),
                 c.config_maps.synced(),
+                c.autoscalers.synced(),
                 c.network_policies.synced(),
                 c.claims.synced(),
                 c.jobs.synced(),

@@ -264,8 +264,13 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     ("availability.podDisruptionBudget.enabled", "{}", "true"),
     (
         "availability.autoScaling.",
-        "{availability: {autoScaling: {enabled: true}}}",
+        "{availability: {autoScaling: {enabled: true, maxReplicas: 1}}}",
         "",
+    ),
+    (
+        "availability.autoScaling.enabled",
+        "{availability: {autoScaling: {maxReplicas: 1}}}",
+        "true",
     ),
     (
         "availability.topologySpreadConstraints[].",

@@ -89,6 +89,7 @@ fn effect(spec: &Value) -> Result<Effect, String> {
             config_hash: None,
         },
         scraped: true,
+        replicas_read_at: None,
         exposure: &Exposure::open(&v),
         migrate: Some("m"),
         bootstrap: Some("b"),

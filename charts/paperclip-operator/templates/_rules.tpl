@@ -39,6 +39,10 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
   verbs: [get, list, watch, create, patch, delete]
+# What changes the number of server pods, if an Instance asks for it.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
 # How many server pods a drained node may take away at once, if an Instance asks for it.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]

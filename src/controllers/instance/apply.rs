@@ -17,6 +17,7 @@ use crate::shared::quantity::Amount;
 use crate::shared::serving::Optional;
 use crate::shared::views::JobState;
 use crate::shared::wish::{Kind, Wish};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, ServiceAccount};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
@@ -44,6 +45,8 @@ pub enum Part {
     DashboardInstance,
     /// ConfigMap of the tailnet.
     Tailscale,
+    /// HorizontalPodAutoscaler.
+    Autoscaler,
     /// PodDisruptionBudget.
     Budget,
     /// StatefulSet.
@@ -75,6 +78,7 @@ impl Part {
             Self::ServiceMonitor => "servicemonitor",
             Self::PrometheusRule => "prometheusrule",
             Self::DashboardOperator | Self::DashboardInstance | Self::Tailscale => "configmap",
+            Self::Autoscaler => "horizontalpodautoscaler",
             Self::Budget => "poddisruptionbudget",
             Self::Workload => "statefulset",
             Self::Policy | Self::JobsPolicy => "networkpolicy",
@@ -205,6 +209,7 @@ pub async fn apply(
         ingress,
         http_route,
         tailscale,
+        autoscaler,
         budget,
         service_monitor,
         prometheus_rule,
@@ -302,6 +307,13 @@ pub async fn apply(
                     key(&v.id.names.tailscale()),
                     uid
                 ),
+                wanted_or_gone::<HorizontalPodAutoscaler, _>(
+                    applier,
+                    &caches.autoscalers,
+                    autoscaler.as_ref(),
+                    key(v.id.names.main()),
+                    uid
+                ),
             )
         },
         wanted_or_gone::<PodDisruptionBudget, _>(
@@ -391,6 +403,7 @@ pub async fn apply(
         (Part::Ingress, ingress),
         (Part::HttpRoute, http_route),
         (Part::Tailscale, monitoring.4),
+        (Part::Autoscaler, monitoring.5),
         (Part::Budget, budget),
         (Part::ServiceMonitor, monitoring.0),
         (Part::PrometheusRule, monitoring.1),

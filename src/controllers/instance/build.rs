@@ -1,6 +1,7 @@
 //! From what was validated to the objects as they should be: one file per kind. Pure; random bytes and times come in from outside.
 
 pub mod backup;
+pub mod autoscaler;
 pub mod bootstrap;
 pub mod claim;
 pub mod config_hash;
@@ -46,6 +47,8 @@ pub struct Desired {
     pub http_route: Option<Wish>,
     /// What is served in the tailnet.
     pub tailscale: Option<Wish>,
+    /// What changes the number of its pods.
+    pub autoscaler: Option<Wish>,
     /// How many of its pods may be taken away at once.
     pub budget: Option<Wish>,
     /// What Prometheus collects.
@@ -138,6 +141,8 @@ pub struct Setting<'a> {
     pub server: Server<'a>,
     /// There is a Service in front of the operator's figures.
     pub scraped: bool,
+    /// Version of the workload that its number of pods was read from, if somebody else decides about that.
+    pub replicas_read_at: Option<u64>,
     /// Which ways from outside are open.
     pub exposure: &'a Exposure,
     /// Name of the migration Job that is to begin, if one is.
@@ -235,6 +240,11 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
             .tailscale(v)
             .map(|t| Wish::of(&tailscale::config_map(v, t)))
             .transpose()?,
+        autoscaler: v
+            .scaling
+            .filter(|scaling| !scaling.blocked)
+            .map(|scaling| Wish::of(&autoscaler::build(v, &scaling, "StatefulSet")))
+            .transpose()?,
         budget: v
             .budget
             .as_ref()
@@ -273,13 +283,18 @@ fn workload(
     config_hash: Option<&str>,
 ) -> Result<Workload, Malformed> {
     let with = |agent_image: &str| {
-        Wish::of(&stateful_set::build(
+        let mut wish = Wish::of(&stateful_set::build(
             v,
             s,
             agent_image,
             replicas,
             config_hash,
-        ))
+        ))?;
+        // Whoever changes the number meanwhile is not overruled: the write is refused, and the number read again.
+        if let Some(version) = s.replicas_read_at {
+            wish.body["metadata"]["resourceVersion"] = version.to_string().into();
+        }
+        Ok::<_, Malformed>(wish)
     };
     Ok(Workload {
         wanted: with(s.agent_image)?,

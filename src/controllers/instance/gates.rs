@@ -201,6 +201,15 @@ fn is_recorded(status: Option<&InstanceStatus>, job: &str) -> bool {
     })
 }
 
+/// Pods of a server that runs: where the load decides, as many as there are.
+fn replicas(v: &Validated<'_>, observed: &Observed) -> i32 {
+    match (v.scaling.filter(|s| !s.blocked), observed.wanted_replicas()) {
+        (Some(_), live) if live > 0 => live,
+        (Some(scaling), _) => scaling.min,
+        (None, _) => 1,
+    }
+}
+
 impl Plan {
     /// The server's pods stay as the earlier operator made them, and the schema with them.
     pub fn hold(&mut self) {
@@ -256,6 +265,7 @@ impl Plan {
         match (&self.wait, hash) {
             (None, Some(_)) => Server::Run {
                 replicas: v.scale.replicas,
+                replicas: replicas(v, observed),
                 config_hash: hash,
             },
             // It serves, or is to: what runs goes on as it is.

@@ -449,6 +449,11 @@ impl Controller {
             server: Server::Leave,
             server: plan.server(v, before, hash),
             scraped: options.metrics_service.is_some(),
+            replicas_read_at: before
+                .workload
+                .as_ref()
+                .filter(|_| v.scaling.is_some_and(|s| !s.blocked))
+                .map(|w| w.version),
             exposure,
             migrate: None,
             bootstrap: None,

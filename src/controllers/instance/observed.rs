@@ -13,7 +13,9 @@ use crate::shared::foreign::HttpRoute;
 use crate::shared::guarded::Guarded;
 use crate::shared::names::{Component, Names};
 use crate::shared::serving::Answer;
-use crate::shared::views::{Bare, Claim, Ingress, Job, JobState, Pod, Service, Workload};
+use crate::shared::views::{
+    Autoscaler, Bare, Claim, Ingress, Job, JobState, Pod, Service, Workload,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::sync::Arc;
 
@@ -52,6 +54,8 @@ pub struct Observed {
     pub dashboard_instance: Option<Arc<Seen<Bare>>>,
     /// What is served in the tailnet.
     pub tailscale: Option<Arc<Seen<Bare>>>,
+    /// What changes the number of pods.
+    pub autoscaler: Option<Arc<Seen<Autoscaler>>>,
     /// The account, if it is ours.
     pub account: Option<Arc<Seen<Bare>>>,
     /// The server's policy.
@@ -109,6 +113,7 @@ impl Observed {
             dashboard_operator: ours(&caches.config_maps, &key(&names.dashboard_operator()), uid),
             dashboard_instance: ours(&caches.config_maps, &key(&names.dashboard_instance()), uid),
             tailscale: ours(&caches.config_maps, &key(&names.tailscale()), uid),
+            autoscaler: ours(&caches.autoscalers, &main, uid),
             budget: ours(&caches.budgets, &main, uid),
             account: ours(&caches.service_accounts, &key(account), uid),
             policy: ours(&caches.network_policies, &main, uid),

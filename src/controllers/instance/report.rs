@@ -299,6 +299,7 @@ impl Controller {
                 Part::DashboardOperator => m.grafana_dashboard_operator.is_some(),
                 Part::DashboardInstance => m.grafana_dashboard_instance.is_some(),
                 Part::Tailscale => m.config_map.is_some(),
+                Part::Autoscaler => m.horizontal_pod_autoscaler.is_some(),
                 Part::Budget => m.pod_disruption_budget.is_some(),
                 Part::Workload => m.stateful_set.is_some(),
                 Part::Policy | Part::JobsPolicy => m.network_policy.is_some(),

@@ -19,6 +19,7 @@ pub mod probes;
 pub mod references;
 pub mod routes;
 pub mod scale;
+pub mod scaling;
 pub mod storage;
 pub mod tailscale;
 pub mod unsupported;
@@ -68,6 +69,8 @@ pub struct Validated<'a> {
     pub branding: Option<&'a str>,
     /// The server in a tailnet.
     pub tailscale: Option<tailscale::Tailscale<'a>>,
+    /// How the number of server pods follows the load; `None`: it does not.
+    pub scaling: Option<scaling::Scaling>,
     /// How the kubelet asks.
     pub probes: probes::Probes,
     /// Parts of the pod.
@@ -225,6 +228,10 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
     let restoring = crate::crd::text(spec.restore_from.as_ref()).is_some();
     let hold = (restoring && first_start).then_some(RESTORE);
     let scale = scale::scale(spec, database.has_child(), &mut out);
+    replicas(spec, &database, &mut out);
+    // More than one pod is not built: see the table of what is missing.
+    let scaling = scaling::scaling(spec, !database.has_child(), &mut out)
+        .filter(|s| s.max <= scaling::MOST || s.blocked);
     let budget = disruption::budget(spec, fewest(spec, &database), &mut out);
     let volume = storage::volume(spec, &id, adopted, &mut out);
     let validated = Validated {
@@ -247,6 +254,7 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         network: network::network(spec, &mut out),
         budget,
         routes,
+        scaling,
         connections: connections(spec, learned, &mut out),
         branding: spec
             .branding

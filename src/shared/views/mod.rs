@@ -366,6 +366,32 @@ pub struct Ingress {
 }
 impl Projection for Ingress {}
 
+/// A HorizontalPodAutoscaler.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Autoscaler {
+    /// What it says of itself.
+    pub status: AutoscalerStatus,
+}
+impl Projection for Autoscaler {}
+
+/// Status of a HorizontalPodAutoscaler.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct AutoscalerStatus {
+    /// `AbleToScale`, `ScalingActive`, …
+    pub conditions: Vec<JobCondition>,
+}
+
+impl Autoscaler {
+    /// A condition that is False: its message.
+    pub fn lacks(&self, kind: &str) -> Option<&str> {
+        let mut all = self.status.conditions.iter();
+        all.find(|c| &*c.kind == kind && &*c.status == "False")
+            .map(|c| &*c.message)
+    }
+}
+
 /// The part of a Service's spec that is read back.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

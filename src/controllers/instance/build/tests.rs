@@ -74,6 +74,7 @@ impl Given {
                 config_hash: self.hash,
             },
             scraped: true,
+            replicas_read_at: None,
             exposure: &self.exposure,
             migrate: Some("clip-migrate-0123456789"),
             bootstrap: Some("data.input"),
@@ -129,3 +130,4 @@ mod objects;
 mod pods;
 mod policies;
 mod routes;
+mod scaling;

@@ -199,6 +199,7 @@ fn removals(list: &mut List<'_>) {
         "NetworkPolicyReady",
         "IngressReady",
         "HTTPRouteReady",
+        "HPAReady",
         "PDBReady",
         "TailscaleReady",
         "MonitoringReady",

@@ -98,6 +98,7 @@ pub fn managed(scene: &Scene<'_>) -> ManagedResources {
         grafana_dashboard_operator: name(o.dashboard_operator.as_ref()),
         grafana_dashboard_instance: name(o.dashboard_instance.as_ref()),
         config_map: name(o.tailscale.as_ref()),
+        horizontal_pod_autoscaler: name(o.autoscaler.as_ref()),
         pod_disruption_budget: name(o.budget.as_ref()),
         service_account: name(o.account.as_ref()),
         network_policy: name(o.policy.as_ref()),

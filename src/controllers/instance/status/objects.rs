@@ -409,3 +409,35 @@ pub fn tailscale(scene: &Scene<'_>) -> Option<Part> {
         "container \"tailscale\" runs in every pod; whether the tailnet lets it in is told by its log",
     ))
 }
+
+/// The HorizontalPodAutoscaler: it may scale, and knows what to scale by.
+pub fn autoscaler(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "HPAReady";
+    let v = scene.verdict.validated.as_ref();
+    let wanted = v.and_then(|v| v.scaling);
+    let seen = scene.observed.autoscaler.as_ref();
+    if wanted.is_none() && (v.is_some() || seen.is_none()) {
+        return None;
+    }
+    if wanted.is_some_and(|s| s.blocked) {
+        let why = "database.mode embedded: the data are in the pod, so there is one";
+        return Some(Part::waits(KIND, "ScalingBlocked", why));
+    }
+    if let Some(part) = refused(scene, KIND, Object::Autoscaler) {
+        return Some(part);
+    }
+    let Some(seen) = seen else {
+        return Some(absent(KIND, "HorizontalPodAutoscaler", scene.name()));
+    };
+    let name = &seen.key.name;
+    let told = |why: &str| format!("HPA \"{name}\": \"{}\"", quote(why));
+    Some(if let Some(why) = seen.view.lacks("AbleToScale") {
+        Part::waits(KIND, "ScalingBlocked", told(why))
+    } else if let Some(why) = seen.view.lacks("ScalingActive") {
+        Part::waits(KIND, "MetricsUnavailable", told(why)).class(Class::Degrades)
+    } else {
+        let range = wanted.map(|s| format!(", {} to {} pods", s.min, s.max));
+        let message = format!("HPA \"{name}\" is there{}", range.unwrap_or_default());
+        Part::well(KIND, "HPAProvisioned", message)
+    })
+}

@@ -94,6 +94,7 @@ pub fn all(scene: &Scene<'_>) -> Vec<Part> {
     parts.extend(objects::http_route(scene));
     parts.extend(objects::budget(scene));
     parts.extend(backup(scene));
+    parts.extend(objects::autoscaler(scene));
     parts.extend(objects::tailscale(scene));
     parts.extend(objects::monitoring(scene));
     parts.push(profile(scene));

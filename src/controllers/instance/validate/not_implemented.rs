@@ -71,7 +71,7 @@ missing! {
     "observability.metrics.prometheusRule": |s| on!(s, observability.metrics.prometheus_rule.enabled);
     "observability.metrics.grafanaDashboard": |s| on!(s, observability.metrics.grafana_dashboard.enabled);
     "availability.replicas": |s| Some(many(s));
-    "availability.autoScaling": |s| on!(s, availability.auto_scaling.enabled);
+    "availability.autoScaling": |s| Some(super::scaling::most(s)? > super::scaling::MOST);
     "deletionPolicy": |s| Some(*s.deletion_policy.as_ref()? == DeletionPolicy::Delete && wants_final_backup(s));
     "workload": |s| {
         let wanted = s.workload.as_ref()?;

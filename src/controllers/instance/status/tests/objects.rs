@@ -346,3 +346,31 @@ fn the_tailnet_is_told_as_its_container_is() {
         assert_eq!(says(&world.status(), "TailscaleReady"), expected);
     }
 }
+
+#[test]
+fn an_autoscaler_is_told_as_it_tells_itself() {
+    let mut world = World::settled();
+    world.spec = "{availability: {autoScaling: {enabled: true, maxReplicas: 1}}}".into();
+    assert_eq!(says(&world.status(), "HPAReady"), "Unknown/Progressing");
+    let with = |kind: &str, status: &str| {
+        json!({"metadata": meta("clip", OWNER), "status": {"conditions": [
+            {"type": kind, "status": status, "reason": "R", "message": "its words"}]}})
+    };
+    for (kind, truth, expected) in [
+        ("ScalingActive", "True", "True/HPAProvisioned"),
+        ("ScalingActive", "False", "False/MetricsUnavailable"),
+        ("AbleToScale", "False", "False/ScalingBlocked"),
+    ] {
+        world.observed.autoscaler = seen(with(kind, truth));
+        assert_eq!(says(&world.status(), "HPAReady"), expected);
+    }
+    world.observed.autoscaler = seen(with("ScalingActive", "False"));
+    let status = world.status();
+    assert_eq!(message(&status, "HPAReady"), "HPA \"clip\": \"its words\"");
+    // It serves, so it is ready, and something is wrong.
+    assert_eq!(says(&status, "Ready"), "True/AllResourcesReady");
+    assert_eq!(phase_of(&status), "Degraded");
+    world.spec = "{database: {mode: embedded}, availability: {autoScaling: {enabled: true, maxReplicas: 1}}}".into();
+    world.observed.autoscaler = None;
+    assert_eq!(says(&world.status(), "HPAReady"), "False/ScalingBlocked");
+}
