@@ -79,6 +79,11 @@ pub trait View: Send + Sync + Sized + 'static {
     fn matters_to_itself(&self, before: &Self) -> bool {
         self.matters_to_owner(before)
     }
+    /// Whether somebody else asks the object's own controller for something. The answer to a write of that controller's own may be the
+    /// first that is seen of it.
+    fn asks_itself(&self, _before: &Self) -> bool {
+        false
+    }
 }
 
 /// What is known of one object.
@@ -389,7 +394,11 @@ impl<V: View> Cache<V> {
             }
             _ => (true, true),
         };
-        if itself && audience != Audience::Owner {
+        let asked = match (old, new) {
+            (Some(a), Some(b)) => a.deleting != b.deleting || b.view.asks_itself(&a.view),
+            _ => true,
+        };
+        if itself && (audience != Audience::Owner || asked) {
             self.for_itself.iter().for_each(|s| s(old, new));
         }
         if owner && audience != Audience::Itself {

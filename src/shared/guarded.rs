@@ -57,6 +57,11 @@ where
         }
     }
 
+    fn asks_itself(&self, before: &Self) -> bool {
+        let (a, b) = (self.meta(), before.meta());
+        a.generation != b.generation || a.annotations != b.annotations
+    }
+
     fn matters_to_itself(&self, before: &Self) -> bool {
         let (a, b) = (self.meta(), before.meta());
         a.generation != b.generation
@@ -66,5 +71,44 @@ where
             || a.owner_references != b.owner_references
             || a.deletion_timestamp != b.deletion_timestamp
             || matches!(self, Self::Ok(_)) != matches!(before, Self::Ok(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crd::Instance;
+    use crate::shared::cache::Cache;
+    use serde_json::json;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn a_change_that_is_first_seen_in_the_answer_to_our_own_write_is_not_lost() {
+        let woken = Arc::new(AtomicU32::new(0));
+        let count = woken.clone();
+        let cache = Cache::<Guarded<Instance>>::new(&[], &[String::new()]).on_itself(Box::new(
+            move |_, _| {
+                count.fetch_add(1, Ordering::Relaxed);
+            },
+        ));
+        let object = |version: u32, generation: u32, phase: &str| {
+            json!({"metadata": {"name": "a", "namespace": "b", "uid": "c", "resourceVersion": version.to_string(),
+                "generation": generation}, "spec": {}, "status": {"phase": phase}})
+        };
+        cache.applied(object(1, 1, "Pending"));
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        cache.wrote_as_itself(object(2, 1, "Running"));
+        assert_eq!(woken.load(Ordering::Relaxed), 1, "our own write is no news");
+        cache.wrote_as_itself(object(4, 2, "Running"));
+        assert_eq!(
+            woken.load(Ordering::Relaxed),
+            2,
+            "somebody changed the spec meanwhile"
+        );
+        // The watch tells of it later, and nobody is woken again.
+        cache.applied(object(3, 2, "Running"));
+        cache.applied(object(4, 2, "Running"));
+        assert_eq!(woken.load(Ordering::Relaxed), 2);
     }
 }
