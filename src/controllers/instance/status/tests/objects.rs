@@ -270,7 +270,7 @@ fn what_backups_have_come_to_is_copied_and_outlives_the_schedule() {
 #[test]
 fn monitoring_says_what_keeps_an_object_from_being_made_and_never_holds_the_instance_up() {
     let mut world = World::settled();
-    world.spec = "{observability: {metrics: {enabled: true, serviceMonitor: {enabled: true}, \
+    world.spec = "{image: {tag: '7'}, observability: {metrics: {enabled: true, serviceMonitor: {enabled: true}, \
                   prometheusRule: {enabled: true}, grafanaDashboard: {enabled: true}}}}"
         .into();
     let there = |name: &str| seen(json!({"metadata": meta(name, OWNER)}));
@@ -350,7 +350,8 @@ fn the_tailnet_is_told_as_its_container_is() {
 #[test]
 fn an_autoscaler_is_told_as_it_tells_itself() {
     let mut world = World::settled();
-    world.spec = "{availability: {autoScaling: {enabled: true, maxReplicas: 1}}}".into();
+    world.spec =
+        "{image: {tag: '7'}, availability: {autoScaling: {enabled: true, maxReplicas: 1}}}".into();
     assert_eq!(says(&world.status(), "HPAReady"), "Unknown/Progressing");
     let with = |kind: &str, status: &str| {
         json!({"metadata": meta("clip", OWNER), "status": {"conditions": [
