@@ -87,7 +87,10 @@ impl Reconcile for Controller {
         }
         let (before, spec) = match &seen.view {
             Guarded::Ok(object) => (object.status.clone().unwrap_or_default(), Ok(&object.spec)),
-            Guarded::Undecodable { error, .. } => (Default::default(), Err(error.clone())),
+            Guarded::Undecodable { error, .. } => (
+                PaperclipClusterDefaultsStatus::default(),
+                Err(error.clone()),
+            ),
         };
         let ready = ready(&seen.key.name, spec, &self.context.options.cluster_domain);
         let after = status(&before, ready, &seen);

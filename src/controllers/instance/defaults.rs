@@ -105,7 +105,8 @@ fn image(spec: &InstanceSpec, admin: &Admin, merge: &mut Merge) {
     fill!(merge, "image.pullPolicy", image => pull_policy, given.pull_policy.clone().filter(|_| own.pull_policy.is_none()));
     if own.pull_secrets.is_empty() && !given.pull_secrets.is_empty() {
         merge.note("image.pullSecrets", &given.pull_secrets);
-        merge.out.spec.image.get_or_insert_default().pull_secrets = given.pull_secrets.clone();
+        let image = merge.out.spec.image.get_or_insert_default();
+        image.pull_secrets.clone_from(&given.pull_secrets);
     }
     fill!(merge, "image.autoUpdate", image => auto_update, given.auto_update.clone().filter(|_| own.auto_update.is_none()));
 }
