@@ -2,15 +2,11 @@
 //! sees through its cache.
 
 pub mod backup;
-pub mod database;
-pub mod instance;
-
-use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase};
 pub mod cluster_defaults;
 pub mod database;
 pub mod instance;
 
-use crate::crd::{Instance, PaperclipClusterDefaults, PaperclipDatabase};
+use crate::crd::{Instance, PaperclipBackup, PaperclipClusterDefaults, PaperclipDatabase};
 use crate::shared::backoff::Failures;
 use crate::shared::cache::{Cache, View};
 use crate::shared::context::{Context, wakes_itself, wakes_labelled, wakes_owner};
@@ -352,6 +348,9 @@ impl World {
                 &self.backup,
                 &context,
                 backup_failures,
+                &stop
+            ),
+            run(
                 defaults,
                 &self.caches.defaults.cache,
                 &self.defaults,
