@@ -264,13 +264,14 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     ("availability.podDisruptionBudget.enabled", "{}", "true"),
     (
         "availability.autoScaling.",
-        "{availability: {autoScaling: {enabled: true, maxReplicas: 1}}}",
+        "{availability: {autoScaling: {enabled: true}}}",
         "",
     ),
+    ("availability.autoScaling.enabled", "{}", "true"),
     (
-        "availability.autoScaling.enabled",
-        "{availability: {autoScaling: {maxReplicas: 1}}}",
-        "true",
+        "availability.autoScaling.minReplicas",
+        "{availability: {autoScaling: {enabled: true}}}",
+        "2",
     ),
     (
         "availability.topologySpreadConstraints[].",

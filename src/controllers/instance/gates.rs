@@ -206,7 +206,7 @@ fn replicas(v: &Validated<'_>, observed: &Observed) -> i32 {
     match (v.scaling.filter(|s| !s.blocked), observed.wanted_replicas()) {
         (Some(_), live) if live > 0 => live,
         (Some(scaling), _) => scaling.min,
-        (None, _) => 1,
+        (None, _) => v.scale.replicas,
     }
 }
 
@@ -264,7 +264,6 @@ impl Plan {
         }
         match (&self.wait, hash) {
             (None, Some(_)) => Server::Run {
-                replicas: v.scale.replicas,
                 replicas: replicas(v, observed),
                 config_hash: hash,
             },

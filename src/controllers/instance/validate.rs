@@ -228,10 +228,7 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
     let restoring = crate::crd::text(spec.restore_from.as_ref()).is_some();
     let hold = (restoring && first_start).then_some(RESTORE);
     let scale = scale::scale(spec, database.has_child(), &mut out);
-    replicas(spec, &database, &mut out);
-    // More than one pod is not built: see the table of what is missing.
-    let scaling = scaling::scaling(spec, !database.has_child(), &mut out)
-        .filter(|s| s.max <= scaling::MOST || s.blocked);
+    let scaling = scaling::scaling(spec, !database.has_child(), &mut out);
     let budget = disruption::budget(spec, fewest(spec, &database), &mut out);
     let volume = storage::volume(spec, &id, adopted, &mut out);
     let validated = Validated {

@@ -20,6 +20,7 @@ pub struct Given {
     pod_management: Option<&'static str>,
     agent_in_use: Option<&'static str>,
     exposure: Exposure,
+    replicas_read_at: Option<u64>,
     hold_service: bool,
 }
 
@@ -47,6 +48,7 @@ pub fn given(spec: &str) -> Given {
             http_route: Some(Way::Open),
             tailnet: Some(Way::Open),
         },
+        replicas_read_at: None,
         hold_service: false,
     }
 }
@@ -74,7 +76,7 @@ impl Given {
                 config_hash: self.hash,
             },
             scraped: true,
-            replicas_read_at: None,
+            replicas_read_at: self.replicas_read_at,
             exposure: &self.exposure,
             migrate: Some("clip-migrate-0123456789"),
             bootstrap: Some("data.input"),

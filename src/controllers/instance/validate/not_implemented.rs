@@ -58,20 +58,9 @@ fn follows(image: &Image) -> Option<bool> {
 missing! {
     "image.autoUpdate": |s| follows(s.image.as_ref()?);
     "auth.operatorTokenSecretRef": |s| given!(s, auth.operator_token_secret_ref);
-    "branding.cssConfigMapRef": |s| given!(s, branding.css_config_map_ref);
-    "heartbeat.schedulerGating": |s| {
-        let gating = s.heartbeat.as_ref()?.scheduler_gating.as_ref()?;
-        Some(*gating != SchedulerGating::Ordinal && many(s))
-    };
     "adapters.cloudSandbox": |s| on!(s, adapters.cloud_sandbox.enabled);
     "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
     "plugins": |s| Some(!s.plugins.is_empty());
-    "observability.metrics": |s| on!(s, observability.metrics.enabled);
-    "observability.metrics.serviceMonitor": |s| on!(s, observability.metrics.service_monitor.enabled);
-    "observability.metrics.prometheusRule": |s| on!(s, observability.metrics.prometheus_rule.enabled);
-    "observability.metrics.grafanaDashboard": |s| on!(s, observability.metrics.grafana_dashboard.enabled);
-    "availability.replicas": |s| Some(many(s));
-    "availability.autoScaling": |s| Some(super::scaling::most(s)? > super::scaling::MOST);
     "deletionPolicy": |s| Some(*s.deletion_policy.as_ref()? == DeletionPolicy::Delete && wants_final_backup(s));
     "workload": |s| {
         let wanted = s.workload.as_ref()?;

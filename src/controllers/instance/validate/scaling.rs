@@ -3,9 +3,6 @@
 use super::findings::Findings;
 use crate::crd::instance::InstanceSpec;
 
-/// The most server pods that can be had so far: more of them would all wake agents.
-pub const MOST: i32 = 1;
-
 /// How the number of server pods follows the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scaling {
@@ -21,17 +18,14 @@ pub struct Scaling {
     pub blocked: bool,
 }
 
-/// The most pods that there may be, if the load decides.
-pub fn most(spec: &InstanceSpec) -> Option<i32> {
-    let section = spec.availability.as_ref()?.auto_scaling.as_ref()?;
-    (section.enabled == Some(true)).then(|| section.max_replicas.unwrap_or(3))
-}
-
 /// Reads the section. `embedded`: the database is in the pod.
 pub fn scaling(spec: &InstanceSpec, embedded: bool, out: &mut Findings) -> Option<Scaling> {
     const PATH: &str = "availability.autoScaling";
     let section = spec.availability.as_ref()?.auto_scaling.as_ref()?;
-    let max = most(spec)?;
+    if section.enabled != Some(true) {
+        return None;
+    }
+    let max = section.max_replicas.unwrap_or(3);
     let min = section.min_replicas.unwrap_or(1);
     let mut at_least_one = |name: &str, value: i32| {
         if value < 1 {
