@@ -1,7 +1,7 @@
 //! From what was validated to the objects as they should be: one file per kind. Pure; random bytes and times come in from outside.
 
-pub mod backup;
 pub mod autoscaler;
+pub mod backup;
 pub mod bootstrap;
 pub mod claim;
 pub mod config_hash;

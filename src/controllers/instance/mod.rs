@@ -40,7 +40,6 @@ use adoption::Takeover;
 use apply::Applied;
 use build::pod::Connection;
 use build::{Server, Setting};
-use build::Setting;
 use defaults::InUse;
 use exposure::Exposure;
 use found::{Found, Learned};
@@ -123,17 +122,9 @@ impl Controller {
         seen: &Seen<Guarded<Instance>>,
         instance: &Instance,
     ) -> Result<Again, Failure> {
-        let mut pass = self.begin(seen, instance);
-        let now = Time(jiff::Timestamp::now());
         let (merged, effective) = self.merged(seen, instance);
         let instance = merged.as_ref().unwrap_or(instance);
-        let pass = Pass {
-            effective: &effective,
-            adopted: adoption::look(instance, &now),
-            seen,
-            instance,
-            now,
-        };
+        let mut pass = self.begin(seen, instance, &effective);
         let mut remembered = self.memory.recall(&seen.key, &seen.uid);
         let ended = match self.secure(&mut pass).await {
             Ok(()) => Box::pin(self.steps(&pass, &mut remembered)).await,
@@ -149,10 +140,16 @@ impl Controller {
         result
     }
 
-    fn begin<'a>(&self, seen: &'a Seen<Guarded<Instance>>, instance: &'a Instance) -> Pass<'a> {
+    fn begin<'a>(
+        &self,
+        seen: &'a Seen<Guarded<Instance>>,
+        instance: &'a Instance,
+        effective: &'a [EffectiveDefault],
+    ) -> Pass<'a> {
         let now = Time(jiff::Timestamp::now());
         let objects = adoption::data::earlier_objects(&self.caches, &self.identity_of(seen));
         Pass {
+            effective,
             adopted: adoption::look(instance, objects, &now),
             released: vec![],
             seen,
@@ -285,15 +282,7 @@ impl Controller {
         seen: &Seen<Guarded<Instance>>,
         instance: &Instance,
     ) -> Result<Again, Failure> {
-        let mut pass = self.begin(seen, instance);
-        let now = Time(jiff::Timestamp::now());
-        let pass = Pass {
-            effective: &[],
-            adopted: adoption::look(instance, &now),
-            seen,
-            instance,
-            now,
-        };
+        let mut pass = self.begin(seen, instance, &[]);
         self.memory.forget(&seen.key);
         let takes_data = deletion::deletes_data(&instance.spec);
         if !takes_data {
@@ -447,13 +436,8 @@ impl Controller {
             connection,
             ipv6: before.ipv6(),
             server: Server::Leave,
-            server: plan.server(v, before, hash),
             scraped: options.metrics_service.is_some(),
-            replicas_read_at: before
-                .workload
-                .as_ref()
-                .filter(|_| v.scaling.is_some_and(|s| !s.blocked))
-                .map(|w| w.version),
+            replicas_read_at: None,
             exposure,
             migrate: None,
             bootstrap: None,
@@ -484,6 +468,11 @@ impl Controller {
         let connection = configured::connection(v, before);
         let setting = Setting {
             server: plan.server(v, before, hash),
+            replicas_read_at: before
+                .workload
+                .as_ref()
+                .filter(|_| v.scaling.is_some_and(|s| !s.blocked))
+                .map(|w| w.version),
             migrate: plan.due(),
             bootstrap: stamp.filter(|_| plan.bootstrap_is_due()),
             hold_service: hold_service(v, plan, before),

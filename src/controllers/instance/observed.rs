@@ -3,10 +3,8 @@
 
 use crate::controllers::Caches;
 use crate::crd::backup::{BackupPhase, PaperclipBackupStatus};
-use crate::crd::database::PaperclipDatabaseStatus;
-use crate::crd::{PaperclipBackup, PaperclipDatabase};
-use crate::crd::PaperclipDatabase;
 use crate::crd::database::{DatabaseEngine, PaperclipDatabaseStatus};
+use crate::crd::{PaperclipBackup, PaperclipDatabase};
 use crate::shared::cache::{Cache, Key, Seen, View};
 use crate::shared::conditions::find;
 use crate::shared::foreign::HttpRoute;

@@ -99,7 +99,6 @@ impl Controller {
             hands_off: is_disabled(pass.instance),
             adopted: done.takeover.record(pass.adopted.as_ref(), &observed),
             effective: pass.effective,
-            adopted: pass.adopted.clone(),
             requested: dereference::requested(pass.instance),
             failing: retry.as_ref().and_then(|f| self.failing(&pass.seen.key, f)),
             now: pass.now.clone(),

@@ -267,6 +267,8 @@ fn what_backups_have_come_to_is_copied_and_outlives_the_schedule() {
     later.before = Some(status);
     let after = later.status().backup.unwrap();
     assert_eq!(after.last_successful.unwrap().name, last.name);
+}
+
 #[test]
 fn monitoring_says_what_keeps_an_object_from_being_made_and_never_holds_the_instance_up() {
     let mut world = World::settled();
