@@ -29,6 +29,10 @@ const OTHERS: &[(&str, &str)] = &[
         "forks; the Job that makes the first admin has it too",
     ),
     (
+        "PAPERCLIP_OAUTH_CREDENTIALS",
+        "forks; the clients are in PAPERCLIP_TOOL_OAUTH_… of a Secret that is passed on",
+    ),
+    (
         "PAPERCLIP_AGENT_POD",
         "the operator's agent, which starts the server",
     ),
