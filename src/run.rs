@@ -50,7 +50,9 @@ pub enum RunError {
 ///
 /// # Errors
 /// See [`RunError`].
-pub async fn run(options: Options) -> Result<(), RunError> {
+pub async fn run(mut options: Options) -> Result<(), RunError> {
+    // Policies and scrapes name the operator's own namespace, too: a pod is told where it is.
+    options.lease_namespace = options.lease_namespace.or_else(own_namespace);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let config = config().await?;
@@ -194,6 +196,13 @@ async fn listen(addr: std::net::SocketAddr, gates: Arc<Gates>, metrics: Option<A
     if let Err(error) = health::serve(addr, gates, metrics).await {
         tracing::error!(%addr, %error, "cannot listen");
     }
+}
+
+/// The namespace of this pod, if it is one.
+fn own_namespace() -> Option<String> {
+    std::env::var("POD_NAMESPACE")
+        .ok()
+        .filter(|namespace| !namespace.is_empty())
 }
 
 /// Unique per process: the pod's name, or something random.

@@ -128,6 +128,9 @@ async fn an_admin_fills_gaps_and_a_change_reaches_every_instance() -> Result<()>
         Ok(given_to(&object).is_empty().then_some(()))
     })
     .await?;
-    assert_eq!(image("own").await?, "ghcr.io/paperclipai/paperclip:8");
+    wait_for("the own image's registry", SOON, async || {
+        Ok((image("own").await? == "ghcr.io/paperclipai/paperclip:8").then_some(()))
+    })
+    .await?;
     Ok(())
 }
