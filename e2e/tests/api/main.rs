@@ -8,7 +8,6 @@ mod cluster;
 mod database;
 mod defaults;
 mod extensions;
-mod fields;
 mod given;
 mod install;
 mod instance;

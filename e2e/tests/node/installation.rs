@@ -138,15 +138,6 @@ impl<'a> Installation<'a> {
         Ok(())
     }
 
-    /// What the managed database answers, without headings. Quotes must be escaped for a shell's double quotes.
-    pub async fn sql(&self, statement: &str) -> Result<String> {
-        let script =
-            format!("psql \"$(cat /etc/paperclip/db-credentials/uri)\" -tAc \"{statement}\"");
-        let exec = ["exec", "my-paperclip-db-0", "-c", "postgres", "--"];
-        let all: Vec<&str> = exec.into_iter().chain(["sh", "-c", &script]).collect();
-        self.namespace.kubectl(&all).await
-    }
-
     /// Uid of the server's first pod.
     pub async fn server_uid(&self) -> Result<Option<String>> {
         Ok(self.pods().await?.get(SERVER_POD).await?.uid())

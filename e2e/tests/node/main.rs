@@ -1,6 +1,5 @@
 //! Tests on the node tier: containers really run. A claim about the application or the database counts when it was seen here.
 
-mod adoption;
 mod backup;
 mod database;
 mod images;
