@@ -15,20 +15,20 @@ pub async fn wait_for<T>(
     mut attempt: impl AsyncFnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let end = Instant::now() + limit;
+    let mut last = None;
     loop {
         let remaining = end
             .saturating_duration_since(Instant::now())
             .max(Duration::from_millis(1));
-        let error = match tokio::time::timeout(remaining, attempt()).await {
+        match tokio::time::timeout(remaining, attempt()).await {
             Ok(Ok(Some(value))) => return Ok(value),
-            Ok(Ok(None)) => None,
-            Ok(Err(error)) => Some(error),
-            Err(_) => Some(anyhow::anyhow!("no answer")),
-        };
+            Ok(Ok(None)) => last = None,
+            Ok(Err(error)) => last = Some(error),
+            // The attempt that time cut off knows less than the one before it.
+            Err(_) => last = last.or_else(|| Some(anyhow::anyhow!("no answer"))),
+        }
         if Instant::now() >= end {
-            let reason = error
-                .map(|error| format!(": {error:#}"))
-                .unwrap_or_default();
+            let reason = last.map(|error| format!(": {error:#}")).unwrap_or_default();
             bail!("waited {} s for {what}{reason}", limit.as_secs());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
