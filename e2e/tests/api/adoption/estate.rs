@@ -101,10 +101,6 @@ impl<'a> Estate<'a> {
                 &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
             ),
             ("paperclip-secrets", &["MASTER_KEY"]),
-            (
-                "paperclip-oauth-credentials",
-                &["PAPERCLIP_OAUTH_CREDENTIALS"],
-            ),
         ] {
             let data: serde_json::Map<_, _> = keys
                 .iter()
@@ -113,9 +109,22 @@ impl<'a> Estate<'a> {
             let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
             self.namespace.apply(&secret.to_string()).await?;
         }
-        let url = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "paperclip-database"},
-            "stringData": {"DATABASE_URL": "postgres://paperclip:pw@db.example.com:5432/paperclip"}});
-        self.namespace.apply(&url.to_string()).await.map(drop)
+        for (name, key, value) in [
+            (
+                "paperclip-database",
+                "DATABASE_URL",
+                "postgres://paperclip:pw@db.example.com:5432/paperclip",
+            ),
+            (
+                "paperclip-oauth-credentials",
+                "PAPERCLIP_OAUTH_CREDENTIALS",
+                r#"{"github": {"clientId": "id", "clientSecret": "secret"}}"#,
+            ),
+        ] {
+            let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}});
+            self.namespace.apply(&secret.to_string()).await?;
+        }
+        Ok(())
     }
 
     async fn create(&self, object: &Value) -> Result<Value> {
