@@ -9,6 +9,7 @@ mod bootstrap;
 mod copy;
 mod database;
 mod environment;
+mod layout;
 mod migrate;
 mod output;
 mod postgres;

@@ -8,7 +8,6 @@ mod admin;
 mod claim;
 mod side_server;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,10 +17,10 @@ use tokio::time::{Instant, sleep};
 use crate::bootstrap::admin::Admin;
 use crate::bootstrap::claim::ClaimError;
 use crate::environment::Environment;
+use crate::layout::{self, Layout};
 use crate::process::{StopSignals, collect_orphans, how_ended};
 use crate::result::{Exit, Failure, Reason, Record, Success};
 use crate::server::child::ServerError;
-use crate::server::layout::Layout;
 use crate::server::look::{Look, look};
 
 /// How long the server may take to start, unless the environment says otherwise.
@@ -98,11 +97,7 @@ async fn steps(environment: &Environment, record: &mut Record) -> Result<Success
     let port = environment
         .parse("PAPERCLIP_AGENT_PORT", "a port")?
         .unwrap_or(side_server::PORT);
-    let layout = Layout::find(
-        environment,
-        Path::new("/app"),
-        &std::env::current_dir().unwrap_or_default(),
-    )?;
+    let layout = Layout::of(&layout::SERVER, environment)?;
 
     record.step("start");
     let mut server = side_server::start(&layout, port)?;

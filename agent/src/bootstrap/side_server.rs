@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+use crate::layout::Layout;
 use crate::result::Failure;
 use crate::server::child::{Server, ServerError};
-use crate::server::layout::Layout;
 
 /// Where it listens, on loopback only.
 pub const PORT: u16 = 3199;

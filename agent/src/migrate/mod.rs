@@ -4,17 +4,15 @@
 //! was compared with the files of the release, never because the program said so.
 
 pub mod journal;
-mod layout;
 mod lock;
 mod program;
 mod rights;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::environment::Environment;
+use crate::layout::{self, Layout};
 use crate::migrate::journal::Journal;
-use crate::migrate::layout::Layout;
 use crate::process::StopSignals;
 use crate::redact::Redactor;
 use crate::result::{Exit, Failure, Record, Success};
@@ -41,11 +39,7 @@ async fn steps(
 ) -> Result<Success, Failure> {
     record.step("input");
     let target = Target::read(environment, "paperclip-agent migrate")?;
-    let layout = Layout::find(
-        environment,
-        Path::new("/app"),
-        &std::env::current_dir().unwrap_or_default(),
-    )?;
+    let layout = Layout::of(&layout::MIGRATION, environment)?;
 
     record.step("connect");
     let connection = tokio::select! {
@@ -84,8 +78,11 @@ async fn steps(
     if let Some(rows) = journal::encrypted_rows(&connection).await? {
         record.fact("encryptedRows", rows);
     }
-    if let Some(folder) = &layout.migrations {
-        let pending = after.pending(folder)?;
+    // The migrations lie beside the program, in every layout.
+    let beside = layout.file.as_ref().and_then(|file| file.parent());
+    let migrations = beside.map(|folder| folder.join("migrations"));
+    if let Some(folder) = migrations.filter(|folder| folder.is_dir()) {
+        let pending = after.pending(&folder)?;
         record.fact("pending", pending.len());
         if let Some(first) = pending.first() {
             return Err(journal::JournalError::Incomplete {

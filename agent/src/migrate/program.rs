@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::migrate::layout::Layout;
+use crate::layout::Layout;
 use crate::migrate::lock::MigrationLock;
 use crate::output::log;
 use crate::process::{StopSignals, collect_orphans, end, how_ended};

@@ -8,7 +8,6 @@ pub mod gate;
 mod status;
 
 use std::future::pending;
-use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
@@ -17,12 +16,12 @@ use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::environment::Environment;
+use crate::layout::{self, Layout};
 use crate::process::{StopSignals, collect_orphans, exit_code, how_ended};
 use crate::result::{Exit, Failure, Record, Success};
 use crate::serve::forward::{Forward, ForwardError};
 use crate::serve::gate::{Contender, Gate};
 use crate::server::child::{Server, ServerError};
-use crate::server::layout::Layout;
 
 /// How long the server may take to end when we end it.
 const END_WITHIN: Duration = Duration::from_secs(60);
@@ -71,11 +70,7 @@ async fn steps(
     record.step("input");
     // Before the child: as process 1 we would not even be told of a signal that nobody takes.
     let mut watched = Watched::listen()?;
-    let layout = Layout::find(
-        environment,
-        Path::new("/app"),
-        &std::env::current_dir().unwrap_or_default(),
-    )?;
+    let layout = Layout::of(&layout::SERVER, environment)?;
     // Whoever sets the variable has decided.
     let gate = options
         .gate

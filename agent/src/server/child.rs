@@ -7,9 +7,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
+use crate::layout::Layout;
 use crate::process::{end, send};
 use crate::result::{Exit, Reason};
-use crate::server::layout::Layout;
 
 /// The running server.
 pub struct Server {

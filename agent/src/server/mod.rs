@@ -4,5 +4,4 @@
 
 pub mod child;
 pub mod http;
-pub mod layout;
 pub mod look;
