@@ -97,12 +97,8 @@ impl Reconcile for Controller {
         if before == after {
             return Ok(Again::Someday);
         }
-        let failure = |reason: &str, error: &dyn std::fmt::Display| Failure {
-            step: "status",
-            reason: reason.to_owned(),
-            message: error.to_string(),
-        };
-        let value = serde_json::to_value(&after).map_err(|e| failure("InternalError", &e))?;
+        let value = serde_json::to_value(&after)
+            .map_err(|e| Failure::new("status", "InternalError", &e))?;
         let kind = Kind::of::<PaperclipClusterDefaults>();
         let name = &*seen.key.name;
         let api = &self.context.api;
@@ -114,7 +110,7 @@ impl Reconcile for Controller {
                 self.cache.wrote_as_itself(stored);
             }
             Err(error) if error.is_not_found() => return Ok(Again::Someday),
-            Err(error) => return Err(failure(error.reason(), &error)),
+            Err(error) => return Err(Failure::new("status", error.reason(), &error)),
         }
         self.announce(&seen, &before, &after);
         Ok(Again::Someday)
@@ -132,12 +128,7 @@ impl Controller {
         let is = find(&after.conditions, "Ready").filter(|c| c.status == "False");
         let was = find(&before.conditions, "Ready").map(|c| c.reason.as_str());
         if let Some(now) = is.filter(|now| was != Some(&now.reason)) {
-            let regarding = Regarding {
-                kind: Kind::of::<PaperclipClusterDefaults>(),
-                namespace: String::new(),
-                name: seen.key.name.to_string(),
-                uid: seen.uid.to_string(),
-            };
+            let regarding = Regarding::of::<PaperclipClusterDefaults, _>(seen);
             let events = &self.context.events;
             events.send(&regarding, Severity::Warning, &now.reason, &now.message);
         }

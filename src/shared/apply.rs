@@ -398,6 +398,31 @@ impl Applier<'_> {
         key: &Key,
         owner_uid: &str,
     ) -> Result<bool, ApplyError> {
+        self.delete(cache, kind, key, owner_uid, "Background").await
+    }
+
+    /// The same; the object stays until all that it owns is gone.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn remove_after_its_own<V: View>(
+        &self,
+        cache: &Cache<V>,
+        kind: &Kind,
+        key: &Key,
+        owner_uid: &str,
+    ) -> Result<bool, ApplyError> {
+        self.delete(cache, kind, key, owner_uid, "Foreground").await
+    }
+
+    async fn delete<V: View>(
+        &self,
+        cache: &Cache<V>,
+        kind: &Kind,
+        key: &Key,
+        owner_uid: &str,
+        propagation: &str,
+    ) -> Result<bool, ApplyError> {
         if !cache.synced() {
             return Err(ApplyError::NotSynced(kind.kind.to_string()));
         }
@@ -413,7 +438,7 @@ impl Applier<'_> {
         }
         if !seen.deleting {
             self.api
-                .delete(kind, &key.namespace, &key.name, &seen.uid, "Background")
+                .delete(kind, &key.namespace, &key.name, &seen.uid, propagation)
                 .await?;
             self.memory.keep(kind, key, 0, None);
         }

@@ -113,6 +113,22 @@ pub struct Seen<V> {
     pub view: V,
 }
 
+/// What stands for the controllers of pods that belong to this installation, where those are ReplicaSets, which nobody watches.
+fn of_replica_sets(namespace: &str, instance: &str) -> Arc<str> {
+    format!("{namespace}/{instance}").into()
+}
+
+impl<V> Seen<V> {
+    /// Whom it is found by.
+    fn family(&self) -> Option<Arc<str>> {
+        let controller = self.controller.as_ref()?;
+        if &*controller.kind == "ReplicaSet" && !self.instance.is_empty() {
+            return Some(of_replica_sets(&self.key.namespace, &self.instance));
+        }
+        Some(controller.uid.clone())
+    }
+}
+
 impl<V: View> Seen<V> {
     /// Reads a stored object. `managers` are the field managers that may apply objects of this kind.
     pub fn read(mut object: Value, managers: &[&str]) -> Self {
@@ -245,6 +261,11 @@ impl<V: View> Cache<V> {
         self.read().objects.get(key).cloned()
     }
 
+    /// Every object of this installation that a ReplicaSet controls, in order of name.
+    pub fn in_replica_sets(&self, namespace: &str, instance: &str) -> Vec<Arc<Seen<V>>> {
+        self.controlled_by(&of_replica_sets(namespace, instance))
+    }
+
     /// Every object that `uid` controls, in order of name.
     pub fn controlled_by(&self, uid: &str) -> Vec<Arc<Seen<V>>> {
         let inner = self.read();
@@ -365,10 +386,10 @@ impl<V: View> Cache<V> {
                 _ => {}
             }
             let old = inner.take(&key);
-            if let Some(controller) = &new.controller {
+            if let Some(family) = new.family() {
                 inner
                     .by_controller
-                    .entry(controller.uid.clone())
+                    .entry(family)
                     .or_default()
                     .insert(key.clone());
             }
@@ -418,12 +439,12 @@ impl<V: View> Cache<V> {
 impl<V> Inner<V> {
     fn take(&mut self, key: &Key) -> Option<Arc<Seen<V>>> {
         let old = self.objects.remove(key)?;
-        if let Some(controller) = &old.controller
-            && let Some(keys) = self.by_controller.get_mut(&controller.uid)
+        if let Some(family) = old.family()
+            && let Some(keys) = self.by_controller.get_mut(&family)
         {
             keys.remove(key);
             if keys.is_empty() {
-                self.by_controller.remove(&controller.uid);
+                self.by_controller.remove(&family);
             }
         }
         Some(old)

@@ -46,6 +46,17 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// Of an error with its reason.
+    pub fn new(step: &'static str, reason: &str, error: &dyn std::fmt::Display) -> Self {
+        Self {
+            step,
+            reason: reason.to_owned(),
+            message: error.to_string(),
+        }
+    }
+}
+
 /// A controller's work.
 pub trait Reconcile: Send + Sync + 'static {
     /// What is kept of the objects that it controls.

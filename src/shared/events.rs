@@ -2,8 +2,9 @@
 //! fact changed. At most ten per object and minute; the rest is counted.
 
 use super::api::ApiServer;
+use super::cache::Seen;
 use super::metrics::Metrics;
-use super::wish::Kind;
+use super::wish::{Kind, Scoped};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +31,22 @@ pub struct Regarding {
     pub name: String,
     /// Uid.
     pub uid: String,
+}
+
+impl Regarding {
+    /// An object as it was seen.
+    pub fn of<K, V>(seen: &Seen<V>) -> Self
+    where
+        K: kube::Resource<DynamicType = ()>,
+        K::Scope: Scoped,
+    {
+        Self {
+            kind: Kind::of::<K>(),
+            namespace: seen.key.namespace.to_string(),
+            name: seen.key.name.to_string(),
+            uid: seen.uid.to_string(),
+        }
+    }
 }
 
 /// An event that waits to be written.

@@ -1,5 +1,6 @@
 //! What every controller uses. Nothing here knows a kind of ours by name, with one exception: [`names`], the vocabulary.
 
+pub mod agent;
 pub mod api;
 pub mod apply;
 pub mod backoff;
@@ -20,6 +21,7 @@ pub mod names;
 pub mod options;
 pub mod quantity;
 pub mod random;
+pub mod report;
 pub mod schedule;
 pub mod serving;
 pub mod supervise;

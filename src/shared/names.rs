@@ -1,6 +1,7 @@
 //! The vocabulary: group, labels, annotations, field managers, names of child objects. Selectors are built here and nowhere else,
 //! because they are immutable in the cluster. Must never change what an existing name means.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
 
 /// API group of all our kinds.
@@ -226,6 +227,14 @@ impl Names {
     fn with(&self, suffix: &str) -> String {
         format!("{}-{suffix}", self.0)
     }
+}
+
+/// The user wants our hands off.
+pub fn is_hands_off(metadata: &ObjectMeta) -> bool {
+    let annotations = metadata.annotations.as_ref();
+    annotations
+        .and_then(|a| a.get(ANNOTATION_RECONCILE))
+        .is_some_and(|value| value == "disabled")
 }
 
 #[cfg(test)]

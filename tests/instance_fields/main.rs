@@ -88,6 +88,7 @@ fn effect(spec: &Value) -> Result<Effect, String> {
             replicas: i32::from(!v.suspended),
             config_hash: None,
         },
+        scaled: v.workload,
         scraped: true,
         replicas_read_at: None,
         exposure: &Exposure::open(&v),

@@ -16,3 +16,4 @@ mod operator;
 mod readme;
 mod routes;
 mod telemetry;
+mod workloads;

@@ -21,7 +21,7 @@ use crate::shared::cache::Seen;
 use crate::shared::context::Context;
 use crate::shared::controller::{Again, Failure, Reconcile};
 use crate::shared::guarded::Guarded;
-use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, manager};
+use crate::shared::names::{ANNOTATION_TRACEPARENT, is_hands_off, manager};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
@@ -54,13 +54,16 @@ impl Reconcile for Controller {
 
     async fn reconcile(&self, seen: Arc<Object>) -> Result<Again, Failure> {
         let result = match &seen.view {
-            Guarded::Undecodable { error, .. } => self.report_undecodable(&seen, error).await,
+            Guarded::Undecodable { error, .. } => self.reporter(&seen).undecodable(error).await,
             // Job and policy go with their owner; the artefact stays.
             Guarded::Ok(_) if seen.deleting => Ok(Again::Someday),
             Guarded::Ok(object) => self.pass(&seen, object).await,
         };
         if let (Err(failure), Guarded::Ok(object)) = (&result, &seen.view) {
-            self.report_failure(&seen, object, failure).await;
+            let streak = self.failures.streak(&seen.key);
+            self.reporter(&seen)
+                .failing(object.status.as_ref(), streak, failure)
+                .await;
         }
         result
     }
@@ -77,7 +80,7 @@ impl Controller {
         let found = dereference::read(&context.api, &self.caches, key, object)
             .instrument(info_span!("dereference"))
             .await
-            .map_err(|e| failure("dereference", e.reason(), &e))?;
+            .map_err(|e| Failure::new("dereference", e.reason(), &e))?;
 
         if policy::is_one(object) {
             return self.policy(seen, object, &found).await;
@@ -98,10 +101,12 @@ impl Controller {
             uid: &seen.uid,
         };
         let applied = match &verdict {
-            Verdict::Accepted(validated) if !hands_off(object) && !status::has_ended(object) => {
+            Verdict::Accepted(validated)
+                if !is_hands_off(&object.metadata) && !status::has_ended(object) =>
+            {
                 let desired = info_span!("build")
                     .in_scope(|| build::desired(validated))
-                    .map_err(|e| failure("build", "InternalError", &e))?;
+                    .map_err(|e| Failure::new("build", "InternalError", &e))?;
                 let begun = status::has_begun(object) || found.job.is_some();
                 writer
                     .run(desired, begun)
@@ -114,7 +119,7 @@ impl Controller {
             },
         };
         if let Some(error) = applied.failed.first() {
-            return Err(failure("apply", error.reason(), error));
+            return Err(Failure::new("apply", error.reason(), error));
         }
 
         let (status, again) = status::of(&status::Observed {
@@ -131,22 +136,8 @@ impl Controller {
             writer
                 .tidy()
                 .await
-                .map_err(|e| failure("apply", e.reason(), &e))?;
+                .map_err(|e| Failure::new("apply", e.reason(), &e))?;
         }
         Ok(again.map_or(Again::Someday, Again::After))
     }
-}
-
-fn failure(step: &'static str, reason: &str, message: &dyn std::fmt::Display) -> Failure {
-    Failure {
-        step,
-        reason: reason.to_owned(),
-        message: message.to_string(),
-    }
-}
-
-/// The user asked for no hands.
-fn hands_off(object: &PaperclipBackup) -> bool {
-    let annotations = object.metadata.annotations.as_ref();
-    annotations.is_some_and(|a| a.get(ANNOTATION_RECONCILE).is_some_and(|v| v == "disabled"))
 }

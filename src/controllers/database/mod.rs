@@ -27,7 +27,8 @@ use crate::shared::cache::Seen;
 use crate::shared::context::Context;
 use crate::shared::controller::{Again, Failure, Reconcile};
 use crate::shared::guarded::Guarded;
-use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, Names, manager};
+use crate::shared::names::{ANNOTATION_TRACEPARENT, Names, is_hands_off, manager};
+use crate::shared::wish::Kind;
 use crate::shared::{finalizer, random};
 use apply::{Applied, Writer};
 use dereference::{Found, Known, sibling};
@@ -67,12 +68,15 @@ impl Reconcile for Controller {
 
     async fn reconcile(&self, seen: Arc<Object>) -> Result<Again, Failure> {
         let result = match &seen.view {
-            Guarded::Undecodable { error, .. } => self.report_undecodable(&seen, error).await,
+            Guarded::Undecodable { error, .. } => self.reporter(&seen).undecodable(error).await,
             Guarded::Ok(object) if seen.deleting => self.end(&seen, object).await,
             Guarded::Ok(object) => self.pass(&seen, object).await,
         };
         if let (Err(failure), Guarded::Ok(object)) = (&result, &seen.view) {
-            self.report_failure(&seen, object, failure).await;
+            let streak = self.failures.streak(&seen.key);
+            self.reporter(&seen)
+                .failing(object.status.as_ref(), streak, failure)
+                .await;
         }
         result
     }
@@ -93,7 +97,7 @@ impl Controller {
         let found = dereference::read(&context.api, &self.caches, key, object, look)
             .instrument(info_span!("dereference", look))
             .await
-            .map_err(|e| failure("dereference", e.reason(), &e))?;
+            .map_err(|e| Failure::new("dereference", e.reason(), &e))?;
 
         let verdict = info_span!("validate").in_scope(|| {
             validate(&Input {
@@ -105,10 +109,10 @@ impl Controller {
         });
 
         let applied = match &verdict {
-            Verdict::Accepted(validated) if !hands_off(object) => {
+            Verdict::Accepted(validated) if !is_hands_off(&object.metadata) => {
                 let desired = info_span!("build")
                     .in_scope(|| build::desired(validated))
-                    .map_err(|e| failure("build", "InternalError", &e))?;
+                    .map_err(|e| Failure::new("build", "InternalError", &e))?;
                 let writer = Writer {
                     applier: Applier {
                         predecessor: seen.controller.as_ref().map(|c| &*c.uid),
@@ -126,7 +130,7 @@ impl Controller {
             _ => Applied::observed(&self.caches, key),
         };
         if let Some(error) = applied.failed.first() {
-            return Err(failure("apply", error.reason(), error));
+            return Err(Failure::new("apply", error.reason(), error));
         }
         if look {
             self.looks.looked(key, started);
@@ -164,7 +168,7 @@ impl Controller {
         if delete::takes_data(object) {
             delete::hand_over_data(&self.context.api, &self.caches, &seen.key, object)
                 .await
-                .map_err(|e| failure("delete", e.reason(), &e))?;
+                .map_err(|e| Failure::new("delete", e.reason(), &e))?;
         }
         self.hold(seen, false).await?;
         Ok(Again::Someday)
@@ -175,7 +179,7 @@ impl Controller {
         let Some(patch) = finalizer::patch(seen.view.meta(), wanted) else {
             return Ok(());
         };
-        let (kind, key) = (report::kind(), &seen.key);
+        let (kind, key) = (Kind::of::<PaperclipDatabase>(), &seen.key);
         let patched = self
             .context
             .api
@@ -188,16 +192,8 @@ impl Controller {
             }
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(failure("finalizer", error.reason(), &error)),
+            Err(error) => Err(Failure::new("finalizer", error.reason(), &error)),
         }
-    }
-}
-
-fn failure(step: &'static str, reason: &str, message: &dyn std::fmt::Display) -> Failure {
-    Failure {
-        step,
-        reason: reason.to_owned(),
-        message: message.to_string(),
     }
 }
 
@@ -207,12 +203,6 @@ fn settled(object: &PaperclipDatabase) -> bool {
         .status
         .as_ref()
         .is_some_and(|s| s.observed_generation == object.metadata.generation && s.version.is_some())
-}
-
-/// The user asked for no hands.
-fn hands_off(object: &PaperclipDatabase) -> bool {
-    let annotations = object.metadata.annotations.as_ref();
-    annotations.is_some_and(|a| a.get(ANNOTATION_RECONCILE).is_some_and(|v| v == "disabled"))
 }
 
 /// A fresh password if there may be none: the pure steps draw no random bytes.

@@ -7,6 +7,7 @@ pub mod claim;
 pub mod config_hash;
 pub mod connections;
 pub mod database;
+pub mod deployment;
 pub mod disruption_budget;
 pub mod env;
 pub mod http_route;
@@ -28,6 +29,7 @@ use super::exposure::{Exposure, Way};
 use super::validate::Validated;
 use super::validate::names::Identity;
 use super::validate::routes;
+use super::workload::WorkloadKind;
 use crate::shared::names::{self, API_VERSION, Component};
 use crate::shared::wish::{Malformed, Wish};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -151,6 +153,8 @@ pub struct Setting<'a> {
     pub ipv6: bool,
     /// What happens to the server.
     pub server: Server<'a>,
+    /// Kind of the workload whose pods follow the load.
+    pub scaled: WorkloadKind,
     /// There is a Service in front of the operator's figures.
     pub scraped: bool,
     /// Version of the workload that its number of pods was read from, if somebody else decides about that.
@@ -255,7 +259,7 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
         autoscaler: v
             .scaling
             .filter(|scaling| !scaling.blocked)
-            .map(|scaling| Wish::of(&autoscaler::build(v, &scaling, "StatefulSet")))
+            .map(|scaling| Wish::of(&autoscaler::build(v, &scaling, s.scaled)))
             .transpose()?,
         budget: v
             .budget
@@ -295,13 +299,13 @@ fn workload(
     config_hash: Option<&str>,
 ) -> Result<Workload, Malformed> {
     let with = |agent_image: &str| {
-        let mut wish = Wish::of(&stateful_set::build(
-            v,
-            s,
-            agent_image,
-            replicas,
-            config_hash,
-        ))?;
+        let (image, hash) = (agent_image, config_hash);
+        let mut wish = match v.workload {
+            WorkloadKind::StatefulSet => {
+                Wish::of(&stateful_set::build(v, s, image, replicas, hash))?
+            }
+            WorkloadKind::Deployment => Wish::of(&deployment::build(v, s, image, replicas, hash))?,
+        };
         // Whoever changes the number meanwhile is not overruled: the write is refused, and the number read again.
         if let Some(version) = s.replicas_read_at {
             wish.body["metadata"]["resourceVersion"] = version.to_string().into();

@@ -1,7 +1,7 @@
 //! Metrics of single Instances. Left out if the operator is told to.
 
 use super::Controller;
-use super::apply::{Applied, Cure};
+use super::applied::{Applied, Cure};
 use super::memory::Remembered;
 use crate::crd::instance::{InstanceStatus, Phase};
 use crate::crd::{Word, Words};

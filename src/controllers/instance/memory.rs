@@ -30,6 +30,8 @@ pub struct Remembered {
     pub outdated: Option<Instant>,
     /// The server's policy as it was stored, while an Instance that is taken over keeps its rules.
     pub found_policy: Option<Arc<serde_json::Value>>,
+    /// Generation of the spec for which another kind of workload did not become ready.
+    pub switch_given_up: Option<i64>,
     /// Version and image that the metrics show.
     pub info: Option<(String, String)>,
 }
@@ -45,6 +47,7 @@ impl Remembered {
             waits: Waits::new(),
             outdated: None,
             found_policy: None,
+            switch_given_up: None,
             info: None,
         }
     }

@@ -1,6 +1,7 @@
 //! The Instance controller: one pass in five steps. An Instance at rest costs no call at all.
 
 mod adoption;
+mod applied;
 mod apply;
 pub mod build;
 mod configured;
@@ -16,11 +17,14 @@ mod hosts;
 mod keys;
 mod memory;
 mod observed;
+mod prune;
 mod report;
 mod retained;
 mod status;
 mod undecodable;
 pub mod validate;
+pub mod workload;
+mod write;
 
 use super::{Caches, cluster_defaults};
 use crate::crd::instance::DatabaseMode;
@@ -32,14 +36,10 @@ use crate::shared::context::Context;
 use crate::shared::controller::{Again, Failure, Reconcile};
 use crate::shared::finalizer;
 use crate::shared::guarded::Guarded;
-use crate::shared::names::{ANNOTATION_RECONCILE, ANNOTATION_TRACEPARENT, Names, manager};
+use crate::shared::names::{ANNOTATION_TRACEPARENT, Names, is_hands_off, manager};
 use crate::shared::wish::Kind;
 pub use hosts::Hosts;
 
-use adoption::Takeover;
-use apply::Applied;
-use build::pod::Connection;
-use build::{Server, Setting};
 use defaults::InUse;
 use exposure::Exposure;
 use found::{Found, Learned};
@@ -55,6 +55,8 @@ use tracing::{Instrument, info_span};
 use validate::keys::HASH_KEY;
 use validate::names::Identity;
 use validate::{Input, Validated, validate};
+use workload::WorkloadKind;
+use write::Decided;
 
 /// See the module.
 pub struct Controller {
@@ -211,6 +213,7 @@ impl Controller {
             &key.namespace,
             &key.name,
             &seen.uid,
+            WorkloadKind::of(&instance.spec),
             &key.name,
         );
         let there = || match (observed.child(), observed.wanted_replicas()) {
@@ -237,14 +240,14 @@ impl Controller {
             info_span!("validate").in_scope(|| validate(self.input(pass, &learned), &found));
         let mut done = Done::default();
         if let Some(v) = &verdict.validated
-            && !is_disabled(pass.instance)
+            && !is_hands_off(&pass.instance.metadata)
         {
             if found.looked {
                 done.keys = self.keys(pass, v, &before, &mut found).await?;
                 let status = pass.instance.status.as_ref();
                 connections::ensure(&self.context.api, v, status, &mut found, &mut done.keys)
                     .await
-                    .map_err(|e| failure("connections", e.reason(), &e))?;
+                    .map_err(|e| Failure::new("connections", e.reason(), &e))?;
             }
             let broken = verdict.is_broken() || done.keys.broken.is_some();
             let mut plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);
@@ -293,7 +296,7 @@ impl Controller {
             let id = self.identity(&pass);
             deletion::hand_over_data(&self.context.api, instance, &id)
                 .await
-                .map_err(|e| failure("delete", e.reason(), &e))?;
+                .map_err(|e| Failure::new("delete", e.reason(), &e))?;
         }
         self.set_finalizer(seen, false).await?;
         Ok(Again::Someday)
@@ -325,7 +328,7 @@ impl Controller {
                 Ok(())
             }
             Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(failure("finalizer", error.reason(), &error)),
+            Err(error) => Err(Failure::new("finalizer", error.reason(), &error)),
         }
     }
 
@@ -354,6 +357,7 @@ impl Controller {
             &key.namespace,
             &key.name,
             &pass.seen.uid,
+            WorkloadKind::of(&pass.instance.spec),
             account,
         )
     }
@@ -368,7 +372,7 @@ impl Controller {
         let must = dereference::must_look(pass.instance, remembered, Instant::now())
             || is_newly_given(pass)
             || self.lacks_hash(pass, before, remembered);
-        if !must || is_disabled(pass.instance) {
+        if !must || is_hands_off(&pass.instance.metadata) {
             return Ok((
                 Found::default(),
                 remembered.learned.clone().unwrap_or_default(),
@@ -378,7 +382,7 @@ impl Controller {
         let (found, learned) = dereference::look(&self.context.api, pass.instance, before, domain)
             .instrument(info_span!("dereference"))
             .await
-            .map_err(|e| failure("dereference", e.reason(), &e))?;
+            .map_err(|e| Failure::new("dereference", e.reason(), &e))?;
         remembered.looked(learned.clone(), crate::shared::random::fraction());
         Ok((found, learned))
     }
@@ -414,105 +418,8 @@ impl Controller {
         )
         .instrument(info_span!("keys"))
         .await
-        .map_err(|e| failure("keys", e.reason(), &e))
+        .map_err(|e| Failure::new("keys", e.reason(), &e))
     }
-
-    /// What is decided outside of the spec; nothing happens to the server.
-    fn setting<'a>(
-        &'a self,
-        before: &'a Observed,
-        connection: &'a Connection,
-        exposure: &'a Exposure,
-    ) -> Setting<'a> {
-        let options = &self.context.options;
-        Setting {
-            agent_image: &options.agent_image,
-            agent_image_in_use: before
-                .workload
-                .as_ref()
-                .and_then(|w| w.view.spec.template.agent_image())
-                .filter(|image| *image != options.agent_image),
-            operator_namespace: options.lease_namespace.as_deref(),
-            connection,
-            ipv6: before.ipv6(),
-            server: Server::Leave,
-            scraped: options.metrics_service.is_some(),
-            replicas_read_at: None,
-            exposure,
-            migrate: None,
-            bootstrap: None,
-            hold_service: false,
-            pod_management: before
-                .workload
-                .as_ref()
-                .and_then(|w| w.view.spec.pod_management_policy.as_deref()),
-        }
-    }
-
-    /// Builds what is wanted and writes what differs.
-    async fn write(
-        &self,
-        pass: &Pass<'_>,
-        v: &Validated<'_>,
-        decided: &Decided<'_>,
-        before: &Observed,
-        takeover: &mut Takeover,
-        remembered: &mut Remembered,
-    ) -> Result<Applied, Failure> {
-        let Decided {
-            plan,
-            exposure,
-            hash,
-            stamp,
-        } = *decided;
-        let connection = configured::connection(v, before);
-        let setting = Setting {
-            server: plan.server(v, before, hash),
-            replicas_read_at: before
-                .workload
-                .as_ref()
-                .filter(|_| v.scaling.is_some_and(|s| !s.blocked))
-                .map(|w| w.version),
-            migrate: plan.due(),
-            bootstrap: stamp.filter(|_| plan.bootstrap_is_due()),
-            hold_service: hold_service(v, plan, before),
-            ..self.setting(before, &connection, exposure)
-        };
-        let mut desired = info_span!("build")
-            .in_scope(|| build::build(v, &setting))
-            .map_err(|e| failure("build", "InternalError", &e))?;
-        let writer = self.context.applier(manager::INSTANCE);
-        let again = dereference::is_requested(pass.instance);
-        let writes = async {
-            let kept = self
-                .adopt(pass, &writer, before, takeover, &mut desired, remembered)
-                .await?;
-            let mut applied = apply::apply(&writer, &self.caches, v, before, desired).await;
-            applied
-                .problems
-                .extend(kept.map(|problem| (apply::Part::Workload, problem)));
-            apply::prune_jobs(&writer, &self.caches, before, v.id.uid, plan, again)
-                .await
-                .map_err(|e| failure("apply", e.reason(), &e))?;
-            let jobs = (&writer, &*self.caches);
-            apply::prune_bootstrap(jobs.0, jobs.1, before, v.id.uid, plan, stamp, again)
-                .await
-                .map_err(|e| failure("apply", e.reason(), &e))?;
-            Ok(applied)
-        };
-        Box::pin(writes).instrument(info_span!("apply")).await
-    }
-}
-
-/// What was decided before anything is written.
-#[derive(Clone, Copy)]
-struct Decided<'a> {
-    plan: &'a Plan,
-    exposure: &'a Exposure,
-    /// Hash of what the server is configured with, if known.
-    hash: Option<&'a str>,
-    /// Stamp of the try to make the first admin, if known.
-    stamp: Option<&'a str>,
 }
 
 /// Which try to make the first admin this would be; `None`: nobody is wanted, or nobody looked.
@@ -523,15 +430,6 @@ fn bootstrap_stamp(v: &Validated<'_>, before: &Observed, found: &Found) -> Optio
         .secret(&admin.password.name)?
         .get(&admin.password.key)?;
     build::bootstrap::stamp(key, gates::data(before), admin, password)
-}
-
-/// The Service stays inside the cluster until there is an admin, unless it is open already.
-fn hold_service(v: &Validated<'_>, plan: &Plan, before: &Observed) -> bool {
-    let open = before
-        .service
-        .as_ref()
-        .is_some_and(|s| !matches!(&*s.view.spec.kind, "" | "ClusterIP"));
-    v.routes.after_bootstrap && !open && !plan.admin_exists_or_is_not_wanted()
 }
 
 /// The hash that the server's pods get.
@@ -561,21 +459,4 @@ fn config_hash(
 fn is_newly_given(pass: &Pass<'_>) -> bool {
     let status = pass.instance.status.as_ref();
     status.is_some_and(|s| s.effective_defaults != pass.effective)
-}
-
-/// The user wants our hands off; the status stays true.
-fn is_disabled(instance: &Instance) -> bool {
-    let annotations = instance.metadata.annotations.as_ref();
-    annotations
-        .and_then(|a| a.get(ANNOTATION_RECONCILE))
-        .is_some_and(|v| v == "disabled")
-}
-
-/// A pass that did not reach its end.
-fn failure(step: &'static str, reason: &str, error: &dyn std::fmt::Display) -> Failure {
-    Failure {
-        step,
-        reason: reason.to_owned(),
-        message: error.to_string(),
-    }
 }

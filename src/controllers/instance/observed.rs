@@ -1,6 +1,7 @@
 //! What the caches hold of one Instance at one moment. Only objects that belong to it: one of the same name with another owner is not
 //! among them.
 
+use super::workload::{WorkloadKind, Workloads};
 use crate::controllers::Caches;
 use crate::crd::backup::{BackupPhase, PaperclipBackupStatus};
 use crate::crd::database::{DatabaseEngine, PaperclipDatabaseStatus};
@@ -26,8 +27,8 @@ pub struct Observed {
     pub backup: Option<Arc<Seen<Guarded<PaperclipBackup>>>>,
     /// Name of the one of them that is being taken.
     pub backing_up: Option<String>,
-    /// The server.
-    pub workload: Option<Arc<Seen<Workload>>>,
+    /// What runs the server.
+    pub workloads: Workloads,
     /// Its Service.
     pub service: Option<Arc<Seen<Service>>>,
     /// The way to it from outside.
@@ -81,12 +82,28 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Looks into the caches. `account`: name of the account that we would make.
-    pub fn of(caches: &Caches, namespace: &str, name: &str, uid: &str, account: &str) -> Self {
+    /// Looks into the caches. `kind` is the workload's that is wanted, `account` the name of the account that we would make.
+    pub fn of(
+        caches: &Caches,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        kind: WorkloadKind,
+        account: &str,
+    ) -> Self {
         let names = Names::of(name);
         let key = |name: &str| Key::new(namespace, name);
         let main = key(names.main());
-        let workload = ours(&caches.stateful_sets, &main, uid);
+        let stateful_set = ours(&caches.stateful_sets, &main, uid);
+        let deployment = ours(&caches.deployments, &main, uid);
+        let mut pods = match &stateful_set {
+            Some(set) => caches.pods.controlled_by(&set.uid),
+            None => vec![],
+        };
+        if deployment.is_some() {
+            let all = caches.pods.in_replica_sets(namespace, name).into_iter();
+            pods.extend(all.filter(|p| p.component == Some(Component::Server)));
+        }
         let jobs: Vec<_> = caches
             .jobs
             .controlled_by(uid)
@@ -117,10 +134,7 @@ impl Observed {
             policy: ours(&caches.network_policies, &main, uid),
             jobs_policy: ours(&caches.network_policies, &key(&names.jobs()), uid),
             claim: caches.claims.get(&key(&names.data())),
-            pods: workload
-                .as_ref()
-                .map(|w| caches.pods.controlled_by(&w.uid))
-                .unwrap_or_default(),
+            pods,
             job_pods: jobs
                 .iter()
                 .flat_map(|j| caches.pods.controlled_by(&j.uid))
@@ -134,7 +148,7 @@ impl Observed {
                 .is_some(),
             database_service: ours(&caches.services, &key(&names.database()), child).is_some(),
             database_claim: caches.claims.get(&key(&names.database_data())).is_some(),
-            workload,
+            workloads: Workloads::of(kind, stateful_set, deployment),
             jobs,
             database,
             backup,
@@ -193,17 +207,21 @@ impl Observed {
         self.pods.iter().any(|p| p.view.ready && !p.deleting)
     }
 
+    /// What counts of what runs the server.
+    pub fn workload(&self) -> Option<&Seen<Workload>> {
+        self.workloads.current.as_deref()
+    }
+
     /// Pods that the server is to have.
     pub fn wanted_replicas(&self) -> i32 {
-        self.workload
-            .as_ref()
+        self.workload()
             .and_then(|w| w.view.spec.replicas)
             .unwrap_or(0)
     }
 
     /// The config hash that the server's pods are made with.
     pub fn config_hash(&self) -> Option<&str> {
-        let view = &self.workload.as_ref()?.view;
+        let view = &self.workload()?.view;
         view.spec
             .template
             .metadata

@@ -2,7 +2,7 @@
 
 use super::adoption::Takeover;
 use super::adoption::rollout::Rollout;
-use super::apply::{Applied, Cure, Part};
+use super::applied::{Applied, Cure, Part};
 use super::exposure::Exposure;
 use super::found::{Found, Learned, Look};
 use super::gates::{Plan, State};
@@ -10,7 +10,7 @@ use super::keys::Keys;
 use super::memory::Remembered;
 use super::status::{self, Elapsed, Failing, Outside, Scene};
 use super::validate::Verdict;
-use super::{Controller, Pass, dereference, failure, is_disabled};
+use super::{Controller, Pass, dereference};
 use crate::crd::Instance;
 use crate::crd::instance::InstanceStatus;
 use crate::shared::apply::Outcome;
@@ -19,7 +19,7 @@ use crate::shared::conditions::Truth;
 use crate::shared::controller::{Again, Failure};
 use crate::shared::events::{Regarding, Severity};
 use crate::shared::guarded::Guarded;
-use crate::shared::names::manager;
+use crate::shared::names::{is_hands_off, manager};
 use crate::shared::wish::Kind;
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,7 @@ impl Controller {
     ) -> Result<Again, Failure> {
         let observed = self.observe(pass);
         let retry = done.applied.retry().map(|(part, problem)| {
-            failure("apply", &problem.reason, &problem.message).of(part.resource())
+            Failure::new("apply", &problem.reason, &problem.message).of(part.resource())
         });
         let scene = Scene {
             instance: pass.instance,
@@ -96,7 +96,7 @@ impl Controller {
             observed: &observed,
             keys: &done.keys,
             outside: done.outside.clone(),
-            hands_off: is_disabled(pass.instance),
+            hands_off: is_hands_off(&pass.instance.metadata),
             adopted: done.takeover.record(pass.adopted.as_ref(), &observed),
             effective: pass.effective,
             requested: dereference::requested(pass.instance),
@@ -175,7 +175,7 @@ impl Controller {
             observed: &observed,
             keys: &Keys::default(),
             outside: Outside::default(),
-            hands_off: is_disabled(pass.instance),
+            hands_off: is_hands_off(&pass.instance.metadata),
             effective: pass.effective,
             adopted: pass.adopted.clone(),
             requested: dereference::requested(pass.instance),
@@ -240,7 +240,7 @@ impl Controller {
             return Ok(());
         }
         let value =
-            serde_json::to_value(after).map_err(|e| failure("status", "InternalError", &e))?;
+            serde_json::to_value(after).map_err(|e| Failure::new("status", "InternalError", &e))?;
         let stored = self
             .context
             .api
@@ -259,7 +259,7 @@ impl Controller {
             }
             // It is gone: nobody needs its status.
             Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(failure("status", error.reason(), &error)),
+            Err(error) => return Err(Failure::new("status", error.reason(), &error)),
         }
         for event in status::announcements(before, after) {
             self.announce(seen, event.severity, &event.reason, &event.text);
@@ -274,12 +274,7 @@ impl Controller {
         reason: &str,
         text: &str,
     ) {
-        let regarding = Regarding {
-            kind: Kind::of::<Instance>(),
-            namespace: seen.key.namespace.to_string(),
-            name: seen.key.name.to_string(),
-            uid: seen.uid.to_string(),
-        };
+        let regarding = Regarding::of::<Instance, _>(seen);
         self.context.events.send(&regarding, severity, reason, text);
     }
 
@@ -300,7 +295,7 @@ impl Controller {
                 Part::Tailscale => m.config_map.is_some(),
                 Part::Autoscaler => m.horizontal_pod_autoscaler.is_some(),
                 Part::Budget => m.pod_disruption_budget.is_some(),
-                Part::Workload => m.stateful_set.is_some(),
+                Part::Workload => m.stateful_set.is_some() || m.deployment.is_some(),
                 Part::Policy | Part::JobsPolicy => m.network_policy.is_some(),
                 Part::Claim => m.persistent_volume_claim.is_some(),
                 Part::Database | Part::Backup | Part::Migration | Part::Bootstrap => false,

@@ -17,8 +17,8 @@ pub use events::announcements;
 pub use parts::{Class, Part};
 
 use super::adoption::rollout::is_found;
-use super::apply::Applied;
-use super::build::stateful_set::TEMPLATE_REVISION;
+use super::applied::Applied;
+use super::build::pod::TEMPLATE_REVISION;
 use super::exposure::Exposure;
 use super::gates::Plan;
 use super::keys::Keys;
@@ -163,8 +163,7 @@ pub fn status(
             .or(before.master_key),
         template_revision: scene
             .observed
-            .workload
-            .as_deref()
+            .workload()
             .is_some_and(|w| !is_found(w))
             .then(|| TEMPLATE_REVISION.to_owned()),
         adopted: scene.adopted.clone().map(Box::new),

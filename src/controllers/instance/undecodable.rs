@@ -1,6 +1,6 @@
 //! Objects that cannot be decoded: they say so, and nothing else happens to them. What runs goes on as it is. Deletion needs metadata only.
 
-use super::{Controller, failure};
+use super::Controller;
 use crate::crd::instance::{Instance, InstanceStatus, Phase};
 use crate::shared::cache::Seen;
 use crate::shared::conditions::{Fact, Truth, find, limit, merge};
@@ -28,7 +28,7 @@ impl Controller {
             .api
             .get(&Kind::of::<Instance>(), &key.namespace, &key.name)
             .await
-            .map_err(|e| failure("dereference", e.reason(), &e))?;
+            .map_err(|e| Failure::new("dereference", e.reason(), &e))?;
         let Some(live) = live else {
             return Ok(Again::Someday);
         };
@@ -80,7 +80,10 @@ fn status(
         now,
     );
     status.conditions = fresh.into_iter().chain(conditions).collect();
-    let serves = find(&status.conditions, "StatefulSetReady").is_some_and(|c| c.status == "True");
+    let serves = ["StatefulSetReady", "DeploymentReady"]
+        .iter()
+        .filter_map(|kind| find(&status.conditions, kind))
+        .any(|c| c.status == "True");
     let phase = if serves {
         Phase::Degraded
     } else {

@@ -25,6 +25,7 @@ pub mod tailscale;
 pub mod unsupported;
 
 use super::found::{Found, Learned};
+use super::workload::WorkloadKind;
 use crate::crd::instance::{AdoptedStatus, Instance, InstanceSpec, Workload};
 use crate::crd::shared::DeletionPolicy;
 use findings::Findings;
@@ -45,6 +46,8 @@ pub struct Validated<'a> {
     pub database: database::Database<'a>,
     /// What the server signs and encrypts with.
     pub keys: keys::Keys<'a>,
+    /// What runs the server.
+    pub workload: WorkloadKind,
     /// How many server pods there are.
     pub scale: scale::Scale,
     /// Who is to be the first admin.
@@ -227,11 +230,13 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         .is_none_or(|s| s.first_ready_time.is_none());
     let restoring = crate::crd::text(spec.restore_from.as_ref()).is_some();
     let hold = (restoring && first_start).then_some(RESTORE);
-    let scale = scale::scale(spec, database.has_child(), &mut out);
+    let workload = WorkloadKind::of(spec);
+    let scale = scale::scale(spec, workload, database.has_child(), &mut out);
     let scaling = scaling::scaling(spec, !database.has_child(), &mut out);
     let budget = disruption::budget(spec, fewest(spec, &database), &mut out);
     let volume = storage::volume(spec, &id, adopted, &mut out);
     let validated = Validated {
+        workload,
         scale,
         admin: admin::admin(
             spec,

@@ -5,6 +5,7 @@ mod pod;
 pub use pod::{Pod, Sidecar, Trouble};
 
 use super::cache::View;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -44,10 +45,12 @@ impl Projection for Workload {}
 
 /// Metadata that status is compared with, and what we noted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct Generation {
     /// Version of the spec.
     pub generation: i64,
+    /// When it was made.
+    pub creation_timestamp: Option<Time>,
     /// Ours among them.
     pub annotations: WorkloadAnnotations,
 }
@@ -178,6 +181,11 @@ pub struct WorkloadStatus {
 }
 
 impl Workload {
+    /// When it was made.
+    pub fn made(&self) -> Option<Timestamp> {
+        Some(self.metadata.creation_timestamp.as_ref()?.0)
+    }
+
     /// All `wanted` pods are there, of the wanted revision, ready and available, and the numbers are about the current spec.
     pub fn is_complete(&self, wanted: i32) -> bool {
         let s = &self.status;

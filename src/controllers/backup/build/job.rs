@@ -3,24 +3,16 @@
 
 use super::{job_name, owned};
 use crate::controllers::backup::validate::Validated;
-use crate::controllers::instance::build::pod::{
-    agent_command, agent_copy, agent_mount, empty_dir, mount,
-};
-use crate::controllers::instance::validate::pod::restricted;
+use crate::shared::agent::{self, empty_dir, mount, read_only, restricted, runtime_default};
 use crate::shared::names::{Component, labels};
 use crate::shared::wish::{Malformed, Wish};
-use k8s_openapi::api::batch::v1::{
-    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
-    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
-};
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, KeyToPath, PodSecurityContext, PodSpec, PodTemplateSpec,
-    SeccompProfile, SecretKeySelector, SecretVolumeSource, Volume, VolumeMount,
+    SecretKeySelector, SecretVolumeSource, Volume,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// Tries after the first, for what may get better.
-const RETRIES: i32 = 3;
 /// A user that no image has files of; nothing is written but below `/tmp`.
 const USER: i64 = 65532;
 const KEYS: &str = "/etc/paperclip/s3";
@@ -32,9 +24,9 @@ pub fn build(v: &Validated) -> Result<Wish, Malformed> {
     Wish::of(&Job {
         metadata: owned(v, job_name(&v.name, &v.uid)),
         spec: Some(JobSpec {
-            backoff_limit: Some(RETRIES),
+            backoff_limit: Some(agent::RETRIES),
             active_deadline_seconds: Some(i64::try_from(v.deadline.as_secs()).unwrap_or(i64::MAX)),
-            pod_failure_policy: Some(failures()),
+            pod_failure_policy: Some(agent::failure_policy()),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels(&v.installation, Component::Backup)),
@@ -48,45 +40,17 @@ pub fn build(v: &Validated) -> Result<Wish, Malformed> {
     })
 }
 
-/// A pod that the cluster takes away does not count as a try; wrong input and a refusal do not get better by trying again.
-fn failures() -> PodFailurePolicy {
-    PodFailurePolicy {
-        rules: vec![
-            PodFailurePolicyRule {
-                action: "Ignore".into(),
-                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
-                    type_: "DisruptionTarget".into(),
-                    status: Some("True".into()),
-                }]),
-                ..PodFailurePolicyRule::default()
-            },
-            PodFailurePolicyRule {
-                action: "FailJob".into(),
-                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
-                    container_name: Some("agent".into()),
-                    operator: "In".into(),
-                    values: vec![2, 3],
-                }),
-                ..PodFailurePolicyRule::default()
-            },
-        ],
-    }
-}
-
 fn pod(v: &Validated) -> PodSpec {
-    let (copy, agent) = agent_copy(&v.agent_image, "IfNotPresent");
-    let mut volumes = vec![agent, empty_dir("tmp", None)];
-    let mut mounts = vec![agent_mount(), mount("tmp", "/tmp")];
+    let (copy, agent_volume) = agent::copied_from(&v.agent_image, "IfNotPresent");
+    let mut volumes = vec![agent_volume, empty_dir("tmp", None)];
+    let mut mounts = vec![agent::mounted(), mount("tmp", "/tmp")];
     let mut files = |name: &str, source: SecretVolumeSource, path: &str| {
         volumes.push(Volume {
             name: name.into(),
             secret: Some(source),
             ..Volume::default()
         });
-        mounts.push(VolumeMount {
-            read_only: Some(true),
-            ..mount(name, path)
-        });
+        mounts.push(read_only(mount(name, path)));
     };
     let secret = |name: &str| SecretVolumeSource {
         secret_name: Some(name.to_owned()),
@@ -118,17 +82,14 @@ fn pod(v: &Validated) -> PodSpec {
             run_as_user: Some(USER),
             run_as_group: Some(USER),
             fs_group: Some(USER),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".into(),
-                localhost_profile: None,
-            }),
+            seccomp_profile: Some(runtime_default()),
             ..PodSecurityContext::default()
         }),
         init_containers: Some(vec![copy]),
         containers: vec![Container {
-            name: "agent".into(),
+            name: agent::CONTAINER.into(),
             image: Some(v.source.image.clone()),
-            command: Some(agent_command("backup")),
+            command: Some(agent::command("backup")),
             env: Some(variables(v)),
             resources: Some(v.resources.clone()),
             security_context: Some(restricted()),

@@ -9,14 +9,14 @@ mod tests;
 
 use super::dereference::Found;
 use super::validate::{Input, Verdict, validate};
-use super::{Controller, Object, failure, hands_off};
+use super::{Controller, Object};
 use crate::crd::backup::BackupPhase;
 use crate::crd::{PaperclipBackup, text};
 use crate::shared::cache::Seen;
 use crate::shared::controller::{Again, Failure};
 use crate::shared::duration;
 use crate::shared::guarded::Guarded;
-use crate::shared::names::manager;
+use crate::shared::names::{is_hands_off, manager};
 use crate::shared::schedule::{self, Schedule};
 use crate::shared::wish::Wish;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -94,7 +94,7 @@ impl Controller {
             .collect();
         let times = times(object);
         let verdict = judge(object, found, &context.options);
-        let usable = matches!(verdict, Verdict::Accepted(_)) && !hands_off(object);
+        let usable = matches!(verdict, Verdict::Accepted(_)) && !is_hands_off(&object.metadata);
         let plan = times.as_ref().ok().map(|times| {
             plan::of(&plan::Input {
                 times,
@@ -106,12 +106,12 @@ impl Controller {
         let begun = plan.as_ref().filter(|_| usable).and_then(|plan| plan.start);
         if let Some(tick) = begun {
             let wish = Wish::of(&child::build(object, tick))
-                .map_err(|e| failure("build", "InternalError", &e))?;
+                .map_err(|e| Failure::new("build", "InternalError", &e))?;
             context
                 .applier(manager::BACKUP)
                 .ensure(&self.caches.backups, &wish)
                 .await
-                .map_err(|e| failure("apply", e.reason(), &e))?;
+                .map_err(|e| Failure::new("apply", e.reason(), &e))?;
         }
         let status = status::of(&status::Observed {
             object,
@@ -121,9 +121,10 @@ impl Controller {
             children: &children,
             now: &Time(now),
         });
-        self.write(seen, object.status.as_ref(), &status).await?;
+        let reporter = self.reporter(seen);
+        reporter.write(object.status.as_ref(), &status).await?;
         if let Some((severity, reason, text)) = status::happening(object.status.as_ref(), &status) {
-            self.tell(seen, severity, reason, &text);
+            reporter.tell(severity, reason, &text);
         }
         let wake = match &verdict {
             Verdict::Accepted(_) => plan.map_or(LOOK_AT_CLOCK, |plan| plan.wake),

@@ -5,21 +5,18 @@
 
 use crate::controllers::database::login::{PORT, ROLE};
 use crate::controllers::database::validate::{Managed, Validated};
-use crate::shared::names::AGENT_COPY;
+use crate::shared::agent::{self, empty_dir, mount, restricted};
 use crate::shared::quantity::Amount;
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, ExecAction,
-    PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, Probe, ResourceRequirements,
-    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    Container, ContainerPort, EmptyDirVolumeSource, EnvVar, ExecAction,
+    PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, Probe, SecretVolumeSource,
+    Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use std::collections::BTreeMap;
 
 const MOUNT: &str = "/var/lib/postgresql/data";
 const PGDATA: &str = "/var/lib/postgresql/data/pgdata";
 const CREDENTIALS: &str = "/etc/paperclip/db-credentials";
-const AGENT_FOLDER: &str = "/paperclip-agent";
-const AGENT: &str = "/paperclip-agent/paperclip-agent";
 /// A checkpoint of a large cache to a slow volume takes its time; after it, the next start needs no recovery.
 const GRACE_SECONDS: i64 = 180;
 /// What the agent gives PostgreSQL of that.
@@ -34,13 +31,15 @@ struct Place {
 
 /// The pod.
 pub fn build(validated: &Validated, managed: &Managed, agent_image: &str) -> PodSpec {
+    let (copy, agent_volume) = agent::copied_from(agent_image, "IfNotPresent");
     let places = places(validated, managed);
     let mounts = places.iter().map(|place| VolumeMount {
-        name: place.volume.name.clone(),
-        mount_path: place.path.to_owned(),
         read_only: place.read_only.then_some(true),
-        ..VolumeMount::default()
+        ..mount(&place.volume.name, place.path)
     });
+    let mounts = mounts.chain([agent::mounted()]).collect();
+    let volumes = places.into_iter().map(|place| place.volume);
+    let volumes = volumes.chain([agent_volume]).collect();
     PodSpec {
         service_account_name: Some(validated.names.database()),
         automount_service_account_token: Some(false),
@@ -53,15 +52,12 @@ pub fn build(validated: &Validated, managed: &Managed, agent_image: &str) -> Pod
             fs_group: Some(managed.uid),
             // Else the kubelet opens the data directory to the group at each start, which PostgreSQL refuses.
             fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
+            seccomp_profile: Some(agent::runtime_default()),
             ..PodSecurityContext::default()
         }),
-        init_containers: Some(vec![agent_copy(agent_image)]),
-        containers: vec![postgres(managed, mounts.collect())],
-        volumes: Some(places.into_iter().map(|place| place.volume).collect()),
+        init_containers: Some(vec![copy]),
+        containers: vec![postgres(managed, mounts)],
+        volumes: Some(volumes),
         node_selector: (!managed.node_selector.is_empty()).then(|| managed.node_selector.clone()),
         tolerations: (!managed.tolerations.is_empty()).then(|| managed.tolerations.clone()),
         affinity: managed.affinity.clone(),
@@ -111,61 +107,18 @@ fn places(validated: &Validated, managed: &Managed) -> Vec<Place> {
             CREDENTIALS,
             true,
         ),
+        place(empty_dir("tmp", None), "/tmp", false),
+        place(empty_dir("run", None), "/var/run/postgresql", false),
         place(
-            scratch("paperclip-agent", EmptyDirVolumeSource::default()),
-            AGENT_FOLDER,
-            true,
-        ),
-        place(
-            scratch("tmp", EmptyDirVolumeSource::default()),
-            "/tmp",
+            Volume {
+                name: "shm".to_owned(),
+                empty_dir: Some(memory),
+                ..Volume::default()
+            },
+            "/dev/shm",
             false,
         ),
-        place(
-            scratch("run", EmptyDirVolumeSource::default()),
-            "/var/run/postgresql",
-            false,
-        ),
-        place(scratch("shm", memory), "/dev/shm", false),
     ]
-}
-
-fn scratch(name: &str, source: EmptyDirVolumeSource) -> Volume {
-    Volume {
-        name: name.to_owned(),
-        empty_dir: Some(source),
-        ..Volume::default()
-    }
-}
-
-fn agent_copy(image: &str) -> Container {
-    let amounts = |cpu: &str, memory: &str| {
-        Some(BTreeMap::from([
-            ("cpu".to_owned(), Quantity(cpu.to_owned())),
-            ("memory".to_owned(), Quantity(memory.to_owned())),
-        ]))
-    };
-    Container {
-        name: AGENT_COPY.to_owned(),
-        image: Some(image.to_owned()),
-        command: Some(
-            ["/usr/local/bin/paperclip-agent", "copy", AGENT]
-                .map(str::to_owned)
-                .to_vec(),
-        ),
-        resources: Some(ResourceRequirements {
-            requests: amounts("10m", "16Mi"),
-            limits: amounts("500m", "64Mi"),
-            claims: None,
-        }),
-        security_context: Some(locked()),
-        volume_mounts: Some(vec![VolumeMount {
-            name: "paperclip-agent".to_owned(),
-            mount_path: AGENT_FOLDER.to_owned(),
-            ..VolumeMount::default()
-        }]),
-        ..Container::default()
-    }
 }
 
 fn postgres(managed: &Managed, mounts: Vec<VolumeMount>) -> Container {
@@ -187,7 +140,7 @@ fn postgres(managed: &Managed, mounts: Vec<VolumeMount>) -> Container {
     Container {
         name: "postgres".to_owned(),
         image: Some(managed.image.clone()),
-        command: Some(vec![AGENT.to_owned(), "postgres".to_owned()]),
+        command: Some(vec![agent::AGENT.to_owned(), "postgres".to_owned()]),
         env: Some(
             env.into_iter()
                 .map(|(name, value)| EnvVar {
@@ -207,7 +160,7 @@ fn postgres(managed: &Managed, mounts: Vec<VolumeMount>) -> Container {
         // A day: long enough for any recovery. It only makes the first answer be noticed within a second.
         startup_probe: Some(probe(1, 86_400)),
         readiness_probe: Some(probe(10, 3)),
-        security_context: Some(locked()),
+        security_context: Some(restricted()),
         volume_mounts: Some(mounts),
         ..Container::default()
     }
@@ -217,28 +170,11 @@ fn postgres(managed: &Managed, mounts: Vec<VolumeMount>) -> Container {
 fn probe(period_seconds: i32, failure_threshold: i32) -> Probe {
     Probe {
         exec: Some(ExecAction {
-            command: Some(vec![AGENT.to_owned(), "probe".to_owned()]),
+            command: Some(vec![agent::AGENT.to_owned(), "probe".to_owned()]),
         }),
         period_seconds: Some(period_seconds),
         timeout_seconds: Some(5),
         failure_threshold: Some(failure_threshold),
         ..Probe::default()
-    }
-}
-
-fn locked() -> SecurityContext {
-    SecurityContext {
-        allow_privilege_escalation: Some(false),
-        read_only_root_filesystem: Some(true),
-        run_as_non_root: Some(true),
-        capabilities: Some(Capabilities {
-            drop: Some(vec!["ALL".to_owned()]),
-            add: None,
-        }),
-        seccomp_profile: Some(SeccompProfile {
-            type_: "RuntimeDefault".to_owned(),
-            localhost_profile: None,
-        }),
-        ..SecurityContext::default()
     }
 }

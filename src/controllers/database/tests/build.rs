@@ -144,10 +144,10 @@ fn postgresql_is_told_where_things_are_by_env_alone() {
         [
             ("pgdata", "/var/lib/postgresql/data", false),
             ("db-credentials", "/etc/paperclip/db-credentials", true),
-            ("paperclip-agent", "/paperclip-agent", true),
             ("tmp", "/tmp", false),
             ("run", "/var/run/postgresql", false),
             ("shm", "/dev/shm", false),
+            ("paperclip-agent", "/paperclip-agent", true),
         ]
     );
 }

@@ -69,7 +69,7 @@ pub fn is_found(workload: &Seen<Workload>) -> bool {
 
 /// Decides. `asked` is what [`asked`] says of the workload as it would be now.
 pub fn decide(instance: &Instance, observed: &Observed, asked: &str) -> Rollout {
-    let Some(workload) = observed.workload.as_deref().filter(|w| is_found(w)) else {
+    let Some(workload) = observed.workload().filter(|w| is_found(w)) else {
         return Rollout::Ours;
     };
     let generation = instance.metadata.generation.unwrap_or_default();
@@ -103,7 +103,7 @@ pub fn decide(instance: &Instance, observed: &Observed, asked: &str) -> Rollout 
 /// Pods that keep a StatefulSet which makes its pods in order (the earlier operator's do, and that cannot be changed) from its own repair: it
 /// waits for them to become ready before it replaces them, also if they never will.
 pub fn blocking(observed: &Observed) -> Vec<Arc<Seen<Pod>>> {
-    let Some(view) = observed.workload.as_deref().map(|w| &w.view) else {
+    let Some(view) = observed.workload().map(|w| &w.view) else {
         return vec![];
     };
     let ordered = view.spec.pod_management_policy.as_deref() == Some("OrderedReady");

@@ -2,20 +2,19 @@
 
 use super::rollout::{self, Rollout};
 use super::{data, leftovers};
-use crate::controllers::instance::apply::{Part, Problem};
+use crate::controllers::instance::applied::{Part, Problem};
 use crate::controllers::instance::build::{self, Desired, Server, Setting};
 use crate::controllers::instance::exposure::Exposure;
 use crate::controllers::instance::memory::Remembered;
 use crate::controllers::instance::observed::Observed;
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::names::Identity;
-use crate::controllers::instance::{Controller, Pass, configured, failure};
+use crate::controllers::instance::{Controller, Pass, configured};
 use crate::crd::instance::AdoptedStatus;
 use crate::shared::apply::Applier;
 use crate::shared::controller::Failure;
 use crate::shared::events::Severity;
-use crate::shared::wish::{Kind, Scoped, Wish};
-use k8s_openapi::api::apps::v1::StatefulSet;
+use crate::shared::wish::{Kind, Wish};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
@@ -53,7 +52,7 @@ impl Takeover {
         if !self.changes.is_empty() {
             record.pending.clone_from(&self.changes);
         }
-        if !observed.workload.as_deref().is_some_and(rollout::is_found) {
+        if !observed.workload().is_some_and(rollout::is_found) {
             record.pending.clear();
         }
         Some(record)
@@ -67,7 +66,7 @@ impl Controller {
         &self,
         pass: &mut Pass<'_>,
     ) -> Result<(), Failure> {
-        let fault = |e: &dyn std::fmt::Display, reason: &str| failure("adopt", reason, e);
+        let fault = |e: &dyn std::fmt::Display, reason: &str| Failure::new("adopt", reason, e);
         let id = self.identity(pass);
         if !data::may_be_owned(pass.instance, &self.caches, &id) {
             return Ok(());
@@ -102,7 +101,9 @@ impl Controller {
         before: &Observed,
         exposure: &Exposure,
     ) -> Result<Takeover, Failure> {
-        if !before.workload.as_deref().is_some_and(rollout::is_found) {
+        // Where the spec asks for another kind of workload, that one takes over as it always does.
+        if !before.workload().is_some_and(rollout::is_found) || before.workloads.kind != v.workload
+        {
             return Ok(Takeover::default());
         }
         let connection = configured::connection(v, before);
@@ -113,10 +114,10 @@ impl Controller {
                 config_hash: None,
             },
             migrate: None,
-            ..self.setting(before, &connection, exposure)
+            ..self.setting(v, before, &connection, exposure)
         };
         let wanted = build::build(v, &setting)
-            .map_err(|e| failure("build", "InternalError", &e))?
+            .map_err(|e| Failure::new("build", "InternalError", &e))?
             .workload
             .map(|workload| workload.wanted);
         let asked = wanted.as_ref().map(rollout::asked).unwrap_or_default();
@@ -140,7 +141,7 @@ impl Controller {
         let id = self.identity(pass);
         leftovers::remove_bootstrap(applier, &self.caches, &id)
             .await
-            .map_err(|e| failure("adopt", e.reason(), &e))?;
+            .map_err(|e| Failure::new("adopt", e.reason(), &e))?;
         self.unblock(before, &id).await?;
         if !takeover.rollout.holds() {
             remembered.found_policy = None;
@@ -150,21 +151,21 @@ impl Controller {
         };
         let told = pass.adopted.as_ref().is_some_and(|a| !a.pending.is_empty());
         if !told {
-            let stored = self.stored::<StatefulSet>(&id).await?;
+            let stored = self.stored(&before.workloads.kind.kind(), &id).await?;
             takeover.changes = stored.map_or_else(Vec::new, |s| rollout::changes(&s, wanted));
         }
         if !takeover.rollout.holds() {
             return Ok(None);
         }
         if desired.policy.is_some() && remembered.found_policy.is_none() {
-            let stored = self.stored::<NetworkPolicy>(&id).await?;
+            let stored = self.stored(&Kind::of::<NetworkPolicy>(), &id).await?;
             remembered.found_policy = stored.map(Arc::new);
         }
         rollout::spare(desired, remembered.found_policy.as_deref());
         let Rollout::Noted(note) = &takeover.rollout else {
             return Ok(None);
         };
-        let cache = &self.caches.stateful_sets;
+        let cache = before.workloads.kind.cache(&self.caches);
         let kept = applier.keep_as_found(cache, wanted, note).await;
         Ok(kept.err().map(|e| Problem::of(Part::Workload, &e)))
     }
@@ -177,20 +178,17 @@ impl Controller {
                 .api
                 .delete(&kind, id.namespace, name, uid, "Background")
                 .await
-                .map_err(|e| failure("adopt", e.reason(), &e))?;
+                .map_err(|e| Failure::new("adopt", e.reason(), &e))?;
         }
         Ok(())
     }
 
     /// The object of this kind that is called like the Instance, if the Instance controls it.
-    async fn stored<K>(&self, id: &Identity<'_>) -> Result<Option<Value>, Failure>
-    where
-        K: kube::Resource<DynamicType = ()>,
-        K::Scope: Scoped,
-    {
-        let kind = Kind::of::<K>();
-        let live = self.context.api.get(&kind, id.namespace, id.names.main());
-        let live = live.await.map_err(|e| failure("adopt", e.reason(), &e))?;
+    async fn stored(&self, kind: &Kind, id: &Identity<'_>) -> Result<Option<Value>, Failure> {
+        let live = self.context.api.get(kind, id.namespace, id.names.main());
+        let live = live
+            .await
+            .map_err(|e| Failure::new("adopt", e.reason(), &e))?;
         Ok(live.filter(|live| {
             let owners = live["metadata"]["ownerReferences"].as_array();
             let mut owners = owners.into_iter().flatten();

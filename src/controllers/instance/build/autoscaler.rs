@@ -3,6 +3,7 @@
 use super::owned;
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::scaling::Scaling;
+use crate::controllers::instance::workload::WorkloadKind;
 use crate::shared::names::Component;
 use k8s_openapi::api::autoscaling::v2::{
     CrossVersionObjectReference, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
@@ -10,7 +11,11 @@ use k8s_openapi::api::autoscaling::v2::{
 };
 
 /// Of the workload of this kind.
-pub fn build(v: &Validated<'_>, scaling: &Scaling, workload: &str) -> HorizontalPodAutoscaler {
+pub fn build(
+    v: &Validated<'_>,
+    scaling: &Scaling,
+    workload: WorkloadKind,
+) -> HorizontalPodAutoscaler {
     let metric = |name: &str, percent: i32| MetricSpec {
         type_: "Resource".into(),
         resource: Some(ResourceMetricSource {
@@ -30,7 +35,7 @@ pub fn build(v: &Validated<'_>, scaling: &Scaling, workload: &str) -> Horizontal
         spec: HorizontalPodAutoscalerSpec {
             scale_target_ref: CrossVersionObjectReference {
                 api_version: Some("apps/v1".into()),
-                kind: workload.into(),
+                kind: workload.name().into(),
                 name: v.id.names.main().into(),
             },
             min_replicas: Some(scaling.min),

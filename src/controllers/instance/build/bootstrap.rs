@@ -4,6 +4,7 @@
 use super::{Setting, env, job, pod};
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::admin::{Admin, PASSWORD_KEY};
+use crate::shared::agent::{mount, read_only};
 use crate::shared::names::{ANNOTATION_APPLIED_HASH, Component};
 use hmac::{Hmac, Mac};
 use k8s_openapi::api::batch::v1::Job;
@@ -73,9 +74,6 @@ fn password(admin: &Admin<'_>) -> (Volume, VolumeMount) {
         }),
         ..Volume::default()
     };
-    let mount = VolumeMount {
-        read_only: Some(true),
-        ..pod::mount(VOLUME, FOLDER)
-    };
+    let mount = read_only(mount(VOLUME, FOLDER));
     (volume, mount)
 }

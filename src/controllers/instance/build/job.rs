@@ -4,19 +4,15 @@ use super::{Setting, owned, pod};
 use crate::controllers::instance::found::Endpoint;
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::pod::{DATA, HOME};
+use crate::shared::agent::{self, empty_dir, mount};
 use crate::shared::names::{self, Component};
-use k8s_openapi::api::batch::v1::{
-    Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
-    PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
-};
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, PodSpec, PodTemplateSpec, ResourceRequirements, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// Tries after the first.
-pub const RETRIES: i32 = 3;
 /// Emptied with the pod.
 const HOME_VOLUME: &str = "paperclip-home";
 
@@ -46,9 +42,9 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>, task: Task<'_>) -> Job {
     Job {
         metadata: owned(&v.id, name, component),
         spec: Some(JobSpec {
-            backoff_limit: Some(RETRIES),
+            backoff_limit: Some(agent::RETRIES),
             active_deadline_seconds: Some(deadline),
-            pod_failure_policy: Some(failures()),
+            pod_failure_policy: Some(agent::failure_policy()),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(names::labels(v.id.name, component)),
@@ -62,37 +58,10 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>, task: Task<'_>) -> Job {
     }
 }
 
-/// A pod that the cluster takes away does not count as a try; wrong input and a refusal do not get better by trying again.
-fn failures() -> PodFailurePolicy {
-    PodFailurePolicy {
-        rules: vec![
-            PodFailurePolicyRule {
-                action: "Ignore".into(),
-                on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
-                    type_: "DisruptionTarget".into(),
-                    status: Some("True".into()),
-                }]),
-                ..PodFailurePolicyRule::default()
-            },
-            PodFailurePolicyRule {
-                action: "FailJob".into(),
-                on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
-                    container_name: Some("agent".into()),
-                    operator: "In".into(),
-                    values: vec![2, 3],
-                }),
-                ..PodFailurePolicyRule::default()
-            },
-        ],
-    }
-}
-
 fn pod_spec(v: &Validated<'_>, s: &Setting<'_>, task: Task<'_>) -> PodSpec {
-    let (copy, agent_volume) = pod::agent_copy(s.agent_image, v.image.pull_policy);
-    let home = task
-        .home
-        .unwrap_or_else(|| pod::empty_dir(HOME_VOLUME, None));
-    let mut mounts = vec![pod::agent_mount(), pod::mount(&home.name, HOME)];
+    let (copy, agent_volume) = agent::copied_from(s.agent_image, v.image.pull_policy);
+    let home = task.home.unwrap_or_else(|| empty_dir(HOME_VOLUME, None));
+    let mut mounts = vec![agent::mounted(), mount(&home.name, HOME)];
     mounts.extend(pod::tmp_mount(v));
     let mut volumes = vec![agent_volume, home];
     volumes.extend(pod::tmp_volume(v));
@@ -120,10 +89,10 @@ fn pod_spec(v: &Validated<'_>, s: &Setting<'_>, task: Task<'_>) -> PodSpec {
     PodSpec {
         init_containers: Some(init),
         containers: vec![Container {
-            name: "agent".into(),
+            name: agent::CONTAINER.into(),
             image: Some(v.image.reference.clone()),
             image_pull_policy: Some(v.image.pull_policy.into()),
-            command: Some(pod::agent_command(task.command)),
+            command: Some(agent::command(task.command)),
             env: Some(task.env),
             resources: Some(ResourceRequirements {
                 requests: Some(

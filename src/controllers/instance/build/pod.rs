@@ -3,26 +3,23 @@
 use super::service::PORT;
 use super::{Setting, env, probes, serve, tailscale};
 use crate::controllers::instance::validate::Validated;
-use crate::controllers::instance::validate::pod::{DATA, HOME, TMP, restricted};
+use crate::controllers::instance::validate::pod::{DATA, HOME, TMP};
 use crate::controllers::instance::validate::storage::Volume as Files;
+use crate::shared::agent::{self, empty_dir, mount, read_only};
 use crate::shared::names::{self, ANNOTATION_CONFIG_HASH, Component, LABEL_APP};
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, Lifecycle,
-    LifecycleHandler, LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec,
-    PodTemplateSpec, ResourceRequirements, SleepAction, TopologySpreadConstraint, Volume,
-    VolumeMount,
+    ConfigMapVolumeSource, Container, ContainerPort, Lifecycle, LifecycleHandler,
+    LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, SleepAction,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use std::collections::BTreeMap;
 
+/// Which version of this file made a template.
+pub const TEMPLATE_REVISION: &str = "1";
 /// Name of the server's container.
 pub const SERVER: &str = "paperclip";
-/// Where the agent is in pods that need it.
-pub const AGENT: &str = "/paperclip-agent/paperclip-agent";
-const AGENT_DIR: &str = "/paperclip-agent";
 const BRANDING: &str = "paperclip-branding";
-const AGENT_VOLUME: &str = "paperclip-agent";
 
 /// Where the database's URL is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +58,7 @@ pub fn template(
     let command = serve::command(v);
     let mut init = vec![];
     if command.is_some() {
-        let (copy, volume) = agent_copy(agent_image, v.image.pull_policy);
+        let (copy, volume) = agent::copied_from(agent_image, v.image.pull_policy);
         init.push(copy);
         volumes.push(volume);
     }
@@ -121,11 +118,11 @@ pub fn common(v: &Validated<'_>) -> PodSpec {
 fn server(v: &Validated<'_>, s: &Setting<'_>, command: Option<Vec<String>>) -> Container {
     let mut mounts = vec![mount(DATA, HOME)];
     mounts.extend(tmp_mount(v));
-    mounts.extend(command.is_some().then(agent_mount));
-    mounts.extend(v.branding.map(|_| VolumeMount {
-        read_only: Some(true),
-        ..mount(BRANDING, "/etc/paperclip/branding")
-    }));
+    mounts.extend(command.is_some().then(agent::mounted));
+    mounts.extend(
+        v.branding
+            .map(|_| read_only(mount(BRANDING, "/etc/paperclip/branding"))),
+    );
     mounts.extend(v.pod.mounts.iter().cloned());
     Container {
         name: SERVER.into(),
@@ -185,27 +182,6 @@ pub fn data_volume(v: &Validated<'_>) -> Volume {
     }
 }
 
-/// A volume that lives as long as the pod.
-pub fn empty_dir(name: &str, limit: Option<&str>) -> Volume {
-    Volume {
-        name: name.into(),
-        empty_dir: Some(EmptyDirVolumeSource {
-            size_limit: limit.map(|l| Quantity(l.into())),
-            ..EmptyDirVolumeSource::default()
-        }),
-        ..Volume::default()
-    }
-}
-
-/// A mount.
-pub fn mount(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount {
-        name: volume.into(),
-        mount_path: path.into(),
-        ..VolumeMount::default()
-    }
-}
-
 /// Scratch space, unless the user brings it.
 pub fn tmp_volume(v: &Validated<'_>) -> Option<Volume> {
     let theirs = v.pod.volumes.iter().any(|volume| volume.name == TMP);
@@ -220,46 +196,6 @@ pub fn tmp_mount(v: &Validated<'_>) -> Option<VolumeMount> {
         .iter()
         .any(|m| m.mount_path.trim_end_matches('/') == "/tmp");
     (!theirs).then(|| mount(TMP, "/tmp"))
-}
-
-/// What a pod needs to have the agent: an init container that copies it, and the volume that it is copied to.
-pub fn agent_copy(image: &str, pull_policy: &str) -> (Container, Volume) {
-    let container = Container {
-        name: "agent-copy".into(),
-        image: Some(image.into()),
-        image_pull_policy: Some(pull_policy.into()),
-        command: Some(vec![
-            "/usr/local/bin/paperclip-agent".into(),
-            "copy".into(),
-            AGENT.into(),
-        ]),
-        resources: Some(ResourceRequirements {
-            requests: Some(
-                [("cpu", "10m"), ("memory", "16Mi")]
-                    .map(|(k, q)| (k.to_owned(), Quantity(q.into())))
-                    .into(),
-            ),
-            limits: Some([("memory".to_owned(), Quantity("64Mi".into()))].into()),
-            claims: None,
-        }),
-        security_context: Some(restricted()),
-        volume_mounts: Some(vec![mount(AGENT_VOLUME, AGENT_DIR)]),
-        ..Container::default()
-    };
-    (container, empty_dir(AGENT_VOLUME, Some("64Mi")))
-}
-
-/// A command of the agent.
-pub fn agent_command(command: &str) -> Vec<String> {
-    vec![AGENT.into(), command.into()]
-}
-
-/// The mount of the agent.
-pub fn agent_mount() -> VolumeMount {
-    VolumeMount {
-        read_only: Some(true),
-        ..mount(AGENT_VOLUME, AGENT_DIR)
-    }
 }
 
 /// Constraints without a selector mean the server's pods: without one they would do nothing.

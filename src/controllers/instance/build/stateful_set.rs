@@ -6,9 +6,6 @@ use crate::shared::names::{self, Component};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-/// Which version of this file and [`pod`] made a template.
-pub const TEMPLATE_REVISION: &str = "1";
-
 /// So many pods.
 pub fn build(
     v: &Validated<'_>,

@@ -1,14 +1,12 @@
 //! The container that joins a tailnet and leads its HTTPS to the server. In user space, without any capability. Pure.
 
-use super::pod::{empty_dir, mount};
 use super::{Setting, owned};
 use crate::controllers::instance::validate::Validated;
-use crate::controllers::instance::validate::pod::restricted;
 use crate::controllers::instance::validate::tailscale::Tailscale;
+use crate::shared::agent::{empty_dir, mount, read_only, restricted};
 use crate::shared::names::Component;
 use k8s_openapi::api::core::v1::{
     ConfigMap, ConfigMapVolumeSource, Container, EnvVar, EnvVarSource, SecretKeySelector, Volume,
-    VolumeMount,
 };
 use serde_json::json;
 
@@ -61,13 +59,7 @@ pub fn container(t: &Tailscale<'_>, pull_policy: &str) -> Container {
         security_context: Some(restricted()),
         // Its last words say why a key was refused.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
-        volume_mounts: Some(vec![
-            mount(STATE, "/tmp"),
-            VolumeMount {
-                read_only: Some(true),
-                ..mount(SERVE, FOLDER)
-            },
-        ]),
+        volume_mounts: Some(vec![mount(STATE, "/tmp"), read_only(mount(SERVE, FOLDER))]),
         ..Container::default()
     }
 }

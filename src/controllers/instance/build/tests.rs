@@ -75,6 +75,7 @@ impl Given {
                 replicas: self.replicas,
                 config_hash: self.hash,
             },
+            scaled: v.workload,
             scraped: true,
             replicas_read_at: self.replicas_read_at,
             exposure: &self.exposure,

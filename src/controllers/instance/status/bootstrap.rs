@@ -2,7 +2,7 @@
 
 use super::parts::{Class, Part, refused, remembered};
 use super::{Scene, facts, server};
-use crate::controllers::instance::apply::Part as Object;
+use crate::controllers::instance::applied::Part as Object;
 use crate::controllers::instance::gates::{State, is_recorded_admin};
 use crate::shared::conditions::{find, quote};
 use std::time::Duration;

@@ -212,6 +212,24 @@ fn removals(list: &mut List<'_>) {
     {
         return;
     }
+    let workloads = |status: &InstanceStatus| {
+        let managed = status.managed_resources.as_ref();
+        managed.map_or((false, false), |m| {
+            (m.stateful_set.is_some(), m.deployment.is_some())
+        })
+    };
+    let failed = list
+        .is("WorkloadProfileValid")
+        .is_some_and(|c| c.reason == "SwitchFailed");
+    let told = match (workloads(list.before), workloads(list.after)) {
+        _ if failed => None,
+        ((true, true), (false, true)) => Some("the Deployment has taken over from the StatefulSet"),
+        ((true, true), (true, false)) => Some("the StatefulSet has taken over from the Deployment"),
+        _ => None,
+    };
+    if let Some(text) = told {
+        list.say(Severity::Normal, "WorkloadKindMigrated", text);
+    }
     for kind in OPTIONAL {
         if list.was(kind).is_some() && list.is(kind).is_none() {
             let what = kind.trim_end_matches("Ready");

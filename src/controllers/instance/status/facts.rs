@@ -2,6 +2,7 @@
 
 use super::Scene;
 use crate::controllers::instance::gates::{self, State, is_bootstrapped, is_recorded_admin};
+use crate::controllers::instance::workload::WorkloadKind;
 use crate::crd::Word;
 use crate::crd::instance::{
     BackupSummary, BootstrapState, BootstrapStatus, ChildStatus, ConditionStatus,
@@ -40,12 +41,11 @@ pub fn running_image(scene: &Scene<'_>) -> Option<String> {
 pub fn replicas(scene: &Scene<'_>) -> i32 {
     scene
         .observed
-        .workload
-        .as_ref()
+        .workload()
         .map_or(0, |w| w.view.status.replicas)
 }
 
-/// With one server pod it is the one that schedules, once it is ready.
+/// With one server pod it is the one that schedules, once it is ready. Which of several pods of a Deployment does, only they know.
 pub fn leader(scene: &Scene<'_>) -> Option<String> {
     let heartbeat = scene.instance.spec.heartbeat.as_ref();
     if heartbeat.and_then(|h| h.enabled) == Some(false) {
@@ -61,7 +61,7 @@ pub fn leader(scene: &Scene<'_>) -> Option<String> {
         .validated
         .as_ref()
         .is_some_and(|v| v.scale.gated);
-    if gated {
+    if gated && scene.observed.workloads.kind == WorkloadKind::StatefulSet {
         // The others never ask for the right.
         let first = format!("{}-0", scene.name());
         return ready.any(|p| *p.key.name == *first).then_some(first);
@@ -88,7 +88,8 @@ pub fn managed(scene: &Scene<'_>) -> ManagedResources {
             .unwrap_or_default(),
     };
     ManagedResources {
-        stateful_set: name(o.workload.as_ref()),
+        stateful_set: name(o.workloads.of_kind(WorkloadKind::StatefulSet)),
+        deployment: name(o.workloads.of_kind(WorkloadKind::Deployment)),
         service: name(o.service.as_ref()),
         persistent_volume_claim: name(o.claim.as_ref()),
         ingress: name(o.ingress.as_ref()),
@@ -112,7 +113,6 @@ pub fn managed(scene: &Scene<'_>) -> ManagedResources {
             .filter(|job| o.job(job).is_some()),
         bootstrap_job: name(o.bootstrap.as_ref()),
         secrets,
-        ..ManagedResources::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::parts::{Part, refused, remembered};
 use super::{Scene, facts, server};
-use crate::controllers::instance::apply::Part as Object;
+use crate::controllers::instance::applied::Part as Object;
 use crate::controllers::instance::gates::State;
 use crate::shared::conditions::find;
 use std::time::Duration;

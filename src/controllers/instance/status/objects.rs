@@ -3,7 +3,7 @@
 
 use super::Scene;
 use super::parts::{Class, Part, REFERENCE, absent, refused};
-use crate::controllers::instance::apply::Part as Object;
+use crate::controllers::instance::applied::Part as Object;
 use crate::controllers::instance::exposure::{Exposure, Way};
 use crate::crd::instance::NetworkingHttpRouteParentRef;
 use crate::crd::text;

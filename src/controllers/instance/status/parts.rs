@@ -1,8 +1,10 @@
 //! One condition per part, in the order in which things come about. Pure.
 
 use super::{Scene, bootstrap, migration, objects, server, storage};
-use crate::controllers::instance::apply::{Cure, Part as Object};
+use crate::controllers::instance::applied::{Cure, Part as Object};
 use crate::controllers::instance::validate::findings::Class as Kind;
+use crate::controllers::instance::validate::wants_stateful_set;
+use crate::controllers::instance::workload::{Switch, WorkloadKind};
 use crate::shared::conditions::{Fact, Truth, find, list};
 use std::time::Duration;
 
@@ -86,7 +88,7 @@ pub fn all(scene: &Scene<'_>) -> Vec<Part> {
     parts.extend(storage::part(scene));
     parts.extend(migration::part(scene));
     parts.extend(bootstrap::part(scene));
-    parts.push(server::part(scene));
+    parts.extend(server::parts(scene));
     parts.push(service(scene));
     parts.push(account(scene));
     parts.extend(policy(scene));
@@ -408,20 +410,27 @@ fn policy(scene: &Scene<'_>) -> Option<Part> {
 fn profile(scene: &Scene<'_>) -> Part {
     const KIND: &str = "WorkloadProfileValid";
     let spec = &scene.instance.spec;
-    let part = if super::super::validate::wants_stateful_set(spec) {
-        Part::well(KIND, KIND, "a StatefulSet is asked for, and used")
-    } else if super::super::validate::storage::keeps_nothing(spec) {
-        Part::waits(
+    let used = WorkloadKind::of(spec);
+    let embedded = scene.verdict.validated.as_ref();
+    let embedded = embedded.is_some_and(|v| !v.database.has_child());
+    if matches!(scene.applied.switch, Switch::GiveUp | Switch::GivenUp) {
+        let (to, from) = (used.name(), used.other().name());
+        return Part::waits(
             KIND,
-            "NotImplemented",
-            "Deployment is not built into this version of the operator; StatefulSet is used",
+            "SwitchFailed",
+            format!(
+                "{to} was not ready within 10 minutes and was removed; {from} goes on; change the spec to try again"
+            ),
         )
-    } else if scene
-        .verdict
-        .validated
-        .as_ref()
-        .is_some_and(|v| !v.database.has_child())
-    {
+        .class(Class::Degrades);
+    }
+    let part = if wants_stateful_set(spec) || used == WorkloadKind::Deployment {
+        Part::well(
+            KIND,
+            KIND,
+            format!("a {} is asked for, and used", used.name()),
+        )
+    } else if embedded {
         Part::waits(
             KIND,
             "EmbeddedRequiresStatefulSet",

@@ -4,6 +4,7 @@ use super::parts::{PROGRESS, Part};
 use super::sum::Sum;
 use super::{Class, Elapsed, Scene, server};
 use crate::controllers::instance::gates::State;
+use crate::controllers::instance::workload::WorkloadKind;
 use crate::crd::instance::Phase;
 use crate::shared::conditions::Truth;
 
@@ -17,7 +18,7 @@ pub fn phase(scene: &Scene<'_>, parts: &[Part], sum: &Sum, elapsed: &Elapsed) ->
     }
     let stopped = parts
         .iter()
-        .any(|p| p.fact.reason == "StatefulSetSuspended");
+        .any(|p| p.fact.reason == scene.observed.workloads.kind.suspended());
     if scene.suspended() && stopped {
         return Phase::Suspended;
     }
@@ -51,10 +52,13 @@ fn updating(scene: &Scene<'_>, parts: &[Part], elapsed: &Elapsed) -> bool {
             .as_ref()
             .is_some_and(|m| matches!(m.state, State::Due | State::Running))
     });
-    let Some(server) = parts
-        .iter()
-        .find(|p| p.fact.kind == "StatefulSetReady" && p.fact.truth != Truth::True)
-    else {
+    let is_servers = |p: &&Part| {
+        [WorkloadKind::StatefulSet, WorkloadKind::Deployment]
+            .iter()
+            .any(|kind| p.fact.kind == kind.ready())
+    };
+    let mut servers = parts.iter().filter(is_servers);
+    let Some(server) = servers.find(|p| p.fact.truth != Truth::True) else {
         return migrating;
     };
     let before = scene.before().and_then(|s| s.phase.as_ref()?.known().ok());
@@ -66,7 +70,7 @@ fn updating(scene: &Scene<'_>, parts: &[Part], elapsed: &Elapsed) -> bool {
 
 fn something_exists(scene: &Scene<'_>) -> bool {
     let o = scene.observed;
-    o.workload.is_some()
+    o.workload().is_some()
         || o.service.is_some()
         || o.claim.is_some()
         || o.database.is_some()

@@ -4,6 +4,7 @@ use super::Scene;
 use super::parts::{Class, Part};
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::storage::Volume;
+use crate::controllers::instance::workload::WorkloadKind;
 
 /// The conditions; none with one pod.
 pub fn parts(scene: &Scene<'_>) -> Vec<Part> {
@@ -49,17 +50,31 @@ fn preconditions(v: &Validated<'_>) -> Part {
 
 fn gating(v: &Validated<'_>) -> Part {
     const KIND: &str = "SchedulerGatingValid";
+    let (used, message) = match v.workload {
+        WorkloadKind::StatefulSet => ("ordinal gating is used", "the first pod alone wakes agents"),
+        WorkloadKind::Deployment => (
+            "the pod that holds a lock in the database wakes agents",
+            "only the pod that holds a lock in the database wakes agents",
+        ),
+    };
     if v.scale.gated && v.scale.lease {
         return Part::waits(
             KIND,
             "LeaseNotInVersion",
-            "lease: no published release has scheduler leases; ordinal gating is used",
+            format!("lease: no published release has scheduler leases; {used}"),
+        );
+    }
+    if v.scale.unordered {
+        return Part::waits(
+            KIND,
+            "OrdinalGatingRequiresStatefulSet",
+            format!("ordinal: pods of a Deployment have no numbers; {used}"),
         );
     }
     let message = if v.scale.gated {
-        "the first pod alone wakes agents"
+        message
     } else {
-        "at most one pod wakes agents"
+        "no pod wakes agents: heartbeat.enabled is false"
     };
     Part::well(KIND, KIND, message)
 }

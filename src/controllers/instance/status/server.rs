@@ -1,12 +1,12 @@
-//! The condition of the server's StatefulSet. Pure.
+//! The conditions of what runs the server: one, or two while one kind of workload takes over from the other. Pure.
 
 use super::Scene;
 use super::parts::{PROGRESS, Part};
-use crate::controllers::instance::apply::{Cure, Part as Object};
-use crate::shared::views::Trouble;
+use crate::controllers::instance::applied::{Cure, Part as Object};
+use crate::controllers::instance::workload::{Switch, WorkloadKind};
+use crate::shared::cache::Seen;
+use crate::shared::views::{Trouble, Workload};
 use std::time::Duration;
-
-const KIND: &str = "StatefulSetReady";
 
 /// How long a fault of a pod may last before a person must act.
 pub fn patience(trouble: &Trouble) -> Duration {
@@ -19,41 +19,60 @@ pub fn patience(trouble: &Trouble) -> Duration {
 }
 
 /// The server as its pods are.
-pub fn part(scene: &Scene<'_>) -> Part {
+pub fn parts(scene: &Scene<'_>) -> Vec<Part> {
+    let all = &scene.observed.workloads;
+    let current = current(scene, all.kind);
+    if scene.applied.switch == Switch::Prepare {
+        return vec![current, successor(all.kind)];
+    }
+    vec![current]
+}
+
+/// What is to take over, until it can.
+fn successor(from: WorkloadKind) -> Part {
+    let to = from.other();
+    Part::stalls(
+        to.ready(),
+        to.not_ready(),
+        format!(
+            "{} takes over from {} as soon as all its replicas are ready",
+            to.name(),
+            from.name()
+        ),
+        PROGRESS,
+    )
+}
+
+fn current(scene: &Scene<'_>, kind: WorkloadKind) -> Part {
+    let (condition, named) = (kind.ready(), kind.name());
     if let Some(problem) = scene.applied.problem(Object::Workload) {
         match problem.cure {
             Cure::Person => {
-                return Part::stalls(KIND, &problem.reason, &problem.message, Duration::ZERO);
+                return Part::stalls(condition, &problem.reason, &problem.message, Duration::ZERO);
             }
-            Cure::Time => return Part::waits(KIND, &problem.reason, &problem.message),
+            Cure::Time => return Part::waits(condition, &problem.reason, &problem.message),
             Cure::Retry if scene.failing.is_some() => {
-                return Part::waits(KIND, "ReconcileError", &problem.message);
+                return Part::waits(condition, "ReconcileError", &problem.message);
             }
             Cure::Retry => {}
         }
     }
-    let Some(workload) = &scene.observed.workload else {
+    let Some(workload) = scene.observed.workload() else {
         return Part::unknown(
-            KIND,
+            condition,
             "Progressing",
-            format!("StatefulSet \"{}\" is not there yet", scene.name()),
+            format!("{named} \"{}\" is not there yet", scene.name()),
         );
     };
     let (name, status) = (&workload.key.name, &workload.view.status);
     let wanted = scene.observed.wanted_replicas();
     if scene.suspended() && wanted == 0 {
         return if status.replicas == 0 && scene.observed.pods.is_empty() {
-            Part::well(
-                KIND,
-                "StatefulSetSuspended",
-                format!("StatefulSet \"{name}\" has no pods, as asked"),
-            )
+            let text = format!("{named} \"{name}\" has no pods, as asked");
+            Part::well(condition, kind.suspended(), text)
         } else {
-            Part::waits(
-                KIND,
-                "StatefulSetSuspending",
-                format!("StatefulSet \"{name}\": pods are still ending"),
-            )
+            let text = format!("{named} \"{name}\": pods are still ending");
+            Part::waits(condition, kind.suspending(), text)
         };
     }
     if wanted == 0 {
@@ -61,12 +80,21 @@ pub fn part(scene: &Scene<'_>) -> Part {
             .plan
             .and_then(|p| p.wait.as_ref())
             .map_or_else(|| "is about to start".to_owned(), |w| w.text(scene.name()));
-        return Part::waits(KIND, "StatefulSetNotReady", format!("the server {wait}"));
+        return Part::waits(condition, kind.not_ready(), format!("the server {wait}"));
+    }
+    if scene.applied.switch == Switch::Finish {
+        let old = kind.other().name();
+        return Part::stalls(
+            condition,
+            "RolloutInProgress",
+            format!("{named} \"{name}\" has taken over; pods of the {old} are still ending"),
+            PROGRESS,
+        );
     }
     if workload.view.is_complete(wanted) {
         return Part::well(
-            KIND,
-            "StatefulSetReady",
+            condition,
+            condition,
             format!("{wanted} of {wanted} replicas ready at the wanted revision"),
         );
     }
@@ -78,7 +106,7 @@ pub fn part(scene: &Scene<'_>) -> Part {
         .find_map(|p| p.view.trouble.as_ref().map(|t| (p, t)))
     {
         return Part::stalls(
-            KIND,
+            condition,
             trouble.reason,
             format!("pod \"{}\": \"{}\"", pod.key.name, trouble.message),
             patience(trouble),
@@ -88,22 +116,27 @@ pub fn part(scene: &Scene<'_>) -> Part {
     let reason = if is_rolling(scene) {
         "RolloutInProgress"
     } else {
-        "StatefulSetNotReady"
+        kind.not_ready()
     };
     Part::stalls(
-        KIND,
+        condition,
         reason,
-        format!("StatefulSet \"{name}\": not every replica is ready at the wanted revision"),
+        format!("{named} \"{name}\": not every replica is ready at the wanted revision"),
         PROGRESS,
     )
 }
 
-/// The pods are on the way to another revision or number; a pod that was lost at rest is no rollout.
+/// The pods are on the way to another revision, number or kind; a pod that was lost at rest is no rollout.
 pub fn is_rolling(scene: &Scene<'_>) -> bool {
-    scene.observed.workload.as_ref().is_some_and(|w| {
-        let s = &w.view.status;
+    let switching = matches!(scene.applied.switch, Switch::Prepare | Switch::Finish);
+    let rolls = |w: &Seen<Workload>| {
+        let (s, pods) = (&w.view.status, w.view.spec.replicas.unwrap_or(0));
         s.observed_generation < w.view.metadata.generation
-            || s.current_revision != s.update_revision
-            || s.replicas > w.view.spec.replicas.unwrap_or(0)
-    })
+            || s.replicas > pods
+            || match scene.observed.workloads.kind {
+                WorkloadKind::StatefulSet => s.current_revision != s.update_revision,
+                WorkloadKind::Deployment => s.updated_replicas < s.replicas,
+            }
+    };
+    switching || scene.observed.workload().is_some_and(rolls)
 }

@@ -2,7 +2,7 @@
 
 use super::Scene;
 use super::parts::{Class, PROGRESS, Part, REFERENCE, absent, refused, remembered};
-use crate::controllers::instance::apply::{Cure, Part as Object};
+use crate::controllers::instance::applied::{Cure, Part as Object};
 use crate::controllers::instance::validate::storage::Volume;
 use crate::shared::cache::Seen;
 use crate::shared::quantity::Amount;

@@ -1,11 +1,12 @@
 //! Given what was seen, the Instance says ...
 
 use super::*;
-use crate::controllers::instance::apply::{Cure, Part as Object, Problem};
+use crate::controllers::instance::applied::{Cure, Part as Object, Problem};
 use crate::controllers::instance::found::{Found, Learned};
 use crate::controllers::instance::gates;
 use crate::controllers::instance::validate::references::Broken;
 use crate::controllers::instance::validate::{Input, validate};
+use crate::controllers::instance::workload::Workloads;
 use crate::shared::cache::{Seen, View};
 use crate::shared::conditions::find;
 use serde_json::{Value, json};
@@ -87,7 +88,10 @@ impl World {
             deleting: false,
             observed: Observed {
                 database: seen(child("True", "DatabaseProvisioned", 2)),
-                workload: seen(stateful_set(1, 1, ["a", "a"])),
+                workloads: Workloads {
+                    current: seen(stateful_set(1, 1, ["a", "a"])),
+                    ..Workloads::default()
+                },
                 service: seen(json!({"metadata": meta("clip", OWNER)})),
                 account: seen(json!({"metadata": meta("clip", OWNER)})),
                 policy: seen(json!({"metadata": meta("clip", OWNER)})),

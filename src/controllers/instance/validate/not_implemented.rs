@@ -4,7 +4,7 @@
 
 use super::findings::{Class, Findings};
 use crate::controllers::instance::deletion::wants_final_backup;
-use crate::crd::instance::{BootstrapMode, ExecutionMode, Image, InstanceSpec, Workload};
+use crate::crd::instance::{BootstrapMode, ExecutionMode, Image, InstanceSpec};
 use crate::crd::shared::DeletionPolicy;
 
 /// One entry.
@@ -62,10 +62,6 @@ missing! {
     "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
     "plugins": |s| Some(!s.plugins.is_empty());
     "deletionPolicy": |s| Some(*s.deletion_policy.as_ref()? == DeletionPolicy::Delete && wants_final_backup(s));
-    "workload": |s| {
-        let wanted = s.workload.as_ref()?;
-        Some((*wanted == Workload::Deployment || *wanted == Workload::Auto) && super::storage::keeps_nothing(s))
-    };
     "lifecycle.drain.mode": |s| Some(*s.lifecycle.as_ref()?.drain.as_ref()?.mode.as_ref()? == crate::crd::instance::DrainMode::Auto);
     "lifecycle.drain.maxWait": |s| given!(s, lifecycle.drain.max_wait);
     "lifecycle.drain.onTimeout": |s| given!(s, lifecycle.drain.on_timeout);

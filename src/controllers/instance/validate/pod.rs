@@ -4,10 +4,11 @@ use super::findings::{Class, Findings};
 use super::network::annotations;
 use crate::crd::instance::{Availability, InstanceSpec};
 use crate::crd::text;
+use crate::shared::agent::{restricted, runtime_default};
 use crate::shared::quantity::{Amount, canonical_resources};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, Container, PodSecurityContext, ResourceRequirements, SeccompProfile,
-    SecurityContext, Toleration, TopologySpreadConstraint, Volume, VolumeMount,
+    Affinity, Container, PodSecurityContext, ResourceRequirements, SecurityContext, Toleration,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::collections::BTreeMap;
@@ -197,28 +198,6 @@ pub fn requests(cpu: &str, memory: &str) -> ResourceRequirements {
             .into(),
         ),
         ..ResourceRequirements::default()
-    }
-}
-
-fn runtime_default() -> SeccompProfile {
-    SeccompProfile {
-        type_: "RuntimeDefault".into(),
-        localhost_profile: None,
-    }
-}
-
-/// What Pod Security `restricted` asks for, and a root file system that nobody writes to.
-pub fn restricted() -> SecurityContext {
-    SecurityContext {
-        allow_privilege_escalation: Some(false),
-        capabilities: Some(Capabilities {
-            drop: Some(vec!["ALL".into()]),
-            add: None,
-        }),
-        read_only_root_filesystem: Some(true),
-        run_as_non_root: Some(true),
-        seccomp_profile: Some(runtime_default()),
-        ..SecurityContext::default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! How many server pods there are, and whether more than one may be: `spec.availability.replicas`, `.autoScaling`, `spec.heartbeat`. Pure.
 
 use super::findings::{Class, Findings};
+use crate::controllers::instance::workload::WorkloadKind;
 use crate::crd::instance::{InstanceSpec, SchedulerGating};
 
 /// How many server pods there are.
@@ -16,10 +17,17 @@ pub struct Scale {
     pub gated: bool,
     /// The server's own leases are asked for, which no release has.
     pub lease: bool,
+    /// The first pod is asked for, of a workload that has none.
+    pub unordered: bool,
 }
 
 /// Reads the sections. `has_child`: the database is not on the server's own volume.
-pub fn scale(spec: &InstanceSpec, has_child: bool, out: &mut Findings) -> Scale {
+pub fn scale(
+    spec: &InstanceSpec,
+    workload: WorkloadKind,
+    has_child: bool,
+    out: &mut Findings,
+) -> Scale {
     let availability = spec.availability.as_ref();
     let asked = availability.and_then(|a| a.replicas).unwrap_or(1);
     if asked < 1 {
@@ -41,13 +49,20 @@ pub fn scale(spec: &InstanceSpec, has_child: bool, out: &mut Findings) -> Scale 
     let many = most > 1 && has_child;
     let heartbeat = spec.heartbeat.as_ref();
     let gating = heartbeat.and_then(|h| h.scheduler_gating.as_ref());
-    let lease = gating.is_some_and(|g| *g == SchedulerGating::Lease);
-    let gated = many && heartbeat.and_then(|h| h.enabled) != Some(false);
+    let asks = |for_it| gating.is_some_and(|g| *g == for_it);
+    let (lease, ordinal) = (asks(SchedulerGating::Lease), asks(SchedulerGating::Ordinal));
+    // A Deployment replaces even a single pod by starting a second one.
+    let several = many || workload == WorkloadKind::Deployment;
+    let gated = several && heartbeat.and_then(|h| h.enabled) != Some(false);
     if gated && lease {
+        let used = match workload {
+            WorkloadKind::StatefulSet => "ordinal is used",
+            WorkloadKind::Deployment => "one pod at a time is let",
+        };
         out.add(
             Class::UnsupportedByVersion,
             "heartbeat.schedulerGating",
-            "lease: no published release has scheduler leases; ordinal is used",
+            format!("lease: no published release has scheduler leases; {used}"),
         );
     }
     Scale {
@@ -56,6 +71,7 @@ pub fn scale(spec: &InstanceSpec, has_child: bool, out: &mut Findings) -> Scale 
         many,
         gated,
         lease,
+        unordered: ordinal && gated && workload == WorkloadKind::Deployment,
     }
 }
 
@@ -66,7 +82,7 @@ mod tests {
     fn read(yaml: &str, has_child: bool) -> (Scale, Vec<String>) {
         let spec: InstanceSpec = serde_saphyr::from_str(yaml).unwrap();
         let mut out = Findings::default();
-        let scale = scale(&spec, has_child, &mut out);
+        let scale = scale(&spec, WorkloadKind::of(&spec), has_child, &mut out);
         let said = out
             .iter()
             .map(|f| format!("{} {}", f.class.reason(), f.path))
@@ -89,6 +105,20 @@ mod tests {
             true,
         );
         assert_eq!((quiet.many, quiet.gated), (true, false));
+    }
+
+    #[test]
+    fn of_a_deployment_also_a_single_pod_is_gated_because_it_is_replaced_by_a_second() {
+        let yaml = |more: &str| {
+            format!("{{workload: Deployment, storage: {{persistence: {{enabled: false}}}}{more}}}")
+        };
+        let (one, said) = read(&yaml(""), true);
+        assert_eq!((one.many, one.gated, one.unordered), (false, true, false));
+        assert!(said.is_empty());
+        let (one, _) = read(&yaml(", heartbeat: {schedulerGating: ordinal}"), true);
+        assert!(one.gated && one.unordered);
+        let (none, _) = read(&yaml(", heartbeat: {enabled: false}"), true);
+        assert!(!none.gated);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::controllers::instance::workload::Workloads;
 use crate::shared::names::manager;
 use crate::shared::views::Job;
 
@@ -19,7 +20,10 @@ fn observed(note: Option<&str>, ready: bool) -> Observed {
     let pod = json!({"metadata": {"name": "clip-0", "uid": "p"}, "status": {"phase": "Running", "conditions": [
         {"type": "Ready", "status": if ready { "True" } else { "False" }}]}});
     Observed {
-        workload: Some(Arc::new(Seen::read(object, &[manager::INSTANCE]))),
+        workloads: Workloads {
+            current: Some(Arc::new(Seen::read(object, &[manager::INSTANCE]))),
+            ..Workloads::default()
+        },
         pods: vec![Arc::new(Seen::<Pod>::read(pod, &[]))],
         ..Observed::default()
     }
@@ -89,7 +93,10 @@ fn a_workload_of_ours_is_none_that_was_found() {
     let mut object = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "clip", "uid": "w"},
         "spec": {"template": {"metadata": {"annotations": {"paperclip.inc/config-hash": "h"}}}}});
     let seen = |object: &Value| Observed {
-        workload: Some(Arc::new(Seen::read(object.clone(), &[manager::INSTANCE]))),
+        workloads: Workloads {
+            current: Some(Arc::new(Seen::read(object.clone(), &[manager::INSTANCE]))),
+            ..Workloads::default()
+        },
         ..Observed::default()
     };
     // Somebody made the API server forget who wrote what.
@@ -155,7 +162,10 @@ fn a_pod_of_an_old_revision_that_is_not_ready_blocks_an_ordered_set() {
         let pod = json!({"metadata": {"name": "clip-0", "uid": "p", "labels": {"controller-revision-hash": revision}},
             "status": {"conditions": [{"type": "Ready", "status": ready}]}});
         let observed = Observed {
-            workload: Some(Arc::new(Seen::read(set, &[]))),
+            workloads: Workloads {
+                current: Some(Arc::new(Seen::read(set, &[]))),
+                ..Workloads::default()
+            },
             pods: vec![Arc::new(Seen::<Pod>::read(pod, &[]))],
             ..Observed::default()
         };

@@ -279,3 +279,29 @@ fn pods_that_were_taken_over_share_their_keys_as_soon_as_there_are_several() {
     many.adopted = Some(AdoptedStatus::default());
     assert_ne!(key(&many), Value::Null);
 }
+
+#[test]
+fn a_server_that_keeps_nothing_may_be_a_deployment_of_the_same_pods() {
+    let stateless = "storage: {persistence: {enabled: false}}, availability: {replicas: 2}";
+    let of = |kind: &str| given(&format!("{{workload: {kind}, {stateless}}}"));
+    let body = |g: &Given| g.built().workload.unwrap().wanted.body;
+    let (deployment, set) = (body(&of("auto")), body(&of("StatefulSet")));
+    assert_eq!(
+        (&deployment["kind"], &set["kind"]),
+        (&json!("Deployment"), &json!("StatefulSet"))
+    );
+    assert_eq!(deployment["spec"]["selector"], set["spec"]["selector"]);
+    assert_eq!(
+        deployment["spec"]["strategy"]["rollingUpdate"],
+        json!({"maxSurge": 1, "maxUnavailable": 0})
+    );
+    let template = |object: &Value| {
+        let mut template = object["spec"]["template"].clone();
+        let command = template["spec"]["containers"][0]["command"].take();
+        (template, command)
+    };
+    let (ours, command) = template(&deployment);
+    assert_eq!(ours, template(&set).0);
+    // Its pods have no numbers: the one that holds a lock wakes agents.
+    assert_eq!(command[2], "--gate=hold");
+}

@@ -10,7 +10,7 @@ const ADMIN: &str = "{image: {tag: '7'}, auth: {adminUser: {email: a@b}}}";
 fn fresh() -> World {
     let mut world = World::healthy();
     world.spec = ADMIN.into();
-    world.observed.workload = seen(stateful_set(0, 0, ["a", "a"]));
+    world.observed.workloads.current = seen(stateful_set(0, 0, ["a", "a"]));
     world.observed.pods = vec![];
     world
 }

@@ -39,7 +39,7 @@ fn trouble_and_recovery_are_told_as_phases_and_not_as_success() {
 fn an_update_ends_with_success() {
     let mut world = World::settled();
     let running = world.before.clone().unwrap();
-    world.observed.workload = seen(stateful_set(1, 0, ["a", "b"]));
+    world.observed.workloads.current = seen(stateful_set(1, 0, ["a", "b"]));
     let updating = world.status();
     assert_eq!(reasons(Some(&running), &updating), ["PhaseChanged"]);
     assert_eq!(

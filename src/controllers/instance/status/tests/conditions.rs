@@ -1,6 +1,8 @@
 //! What each condition needs to be True, and what it says if it is not.
 
 use super::*;
+use crate::controllers::instance::workload::{Switch, WorkloadKind};
+use crate::crd::instance::Phase;
 
 fn broken(reason: &'static str, unknown: bool) -> Broken {
     Broken {
@@ -173,7 +175,7 @@ fn what_was_migrated_stays_on_record_when_the_job_is_gone() {
 #[test]
 fn the_server_says_what_keeps_its_pod_from_working() {
     let mut world = World::settled();
-    world.observed.workload = seen(stateful_set(1, 0, ["a", "b"]));
+    world.observed.workloads.current = seen(stateful_set(1, 0, ["a", "b"]));
     let waiting = json!({"name": "paperclip", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}});
     world.observed.pods = seen(pod(false, &waiting)).into_iter().collect();
     let status = world.status();
@@ -321,7 +323,7 @@ fn kstatus_never_sees_both_reconciling_and_stalled() {
     let mut worlds = vec![World::healthy(), World::settled()];
     for breakage in ["SecretNotFound", "InvalidValue"] {
         let mut world = World::settled();
-        world.observed.workload = seen(stateful_set(1, 0, ["a", "b"]));
+        world.observed.workloads.current = seen(stateful_set(1, 0, ["a", "b"]));
         world.broken = Some(vec![broken(breakage, false)]);
         worlds.push(world);
     }
@@ -333,4 +335,36 @@ fn kstatus_never_sees_both_reconciling_and_stalled() {
         let at_rest = says(&status, "Reconciling") == "-" && says(&status, "Stalled") == "-";
         assert_eq!(ready, at_rest, "{:?}", status.conditions);
     }
+}
+
+#[test]
+fn a_kind_that_takes_over_is_waited_for_while_the_other_serves() {
+    let mut world = World::settled();
+    world.spec =
+        "{image: {tag: '7'}, workload: Deployment, storage: {persistence: {enabled: false}}}"
+            .into();
+    world.applied.switch = Switch::Prepare;
+    let status = world.status();
+    assert_eq!(says(&status, "StatefulSetReady"), "True/StatefulSetReady");
+    assert_eq!(says(&status, "DeploymentReady"), "False/DeploymentNotReady");
+    assert_eq!(says(&status, "Ready"), "False/ResourcesNotReady");
+    assert_eq!(status.phase, Some(Phase::Updating.into()));
+
+    world.applied.switch = Switch::GivenUp;
+    let status = world.status();
+    assert_eq!(says(&status, "DeploymentReady"), "-");
+    assert_eq!(says(&status, "WorkloadProfileValid"), "False/SwitchFailed");
+    assert_eq!(status.phase, Some(Phase::Degraded.into()));
+    assert!(message(&status, "WorkloadProfileValid").contains("StatefulSet goes on"));
+
+    world.observed.workloads.kind = WorkloadKind::Deployment;
+    world.applied.switch = Switch::Finish;
+    let status = world.status();
+    assert_eq!(says(&status, "StatefulSetReady"), "-");
+    assert_eq!(says(&status, "DeploymentReady"), "False/RolloutInProgress");
+    world.applied.switch = Switch::None;
+    assert_eq!(
+        says(&world.status(), "DeploymentReady"),
+        "True/DeploymentReady"
+    );
 }

@@ -17,7 +17,7 @@ fn it_is_pending_then_provisioning_then_running() {
 #[test]
 fn a_database_that_comes_up_is_what_is_waited_for() {
     let mut world = World::healthy();
-    world.observed.workload = seen(stateful_set(0, 0, ["a", "a"]));
+    world.observed.workloads.current = seen(stateful_set(0, 0, ["a", "a"]));
     world.observed.pods = vec![];
     world.observed.database = seen(child("False", "Initializing", 2));
     let status = world.status();
@@ -33,13 +33,13 @@ fn a_database_that_comes_up_is_what_is_waited_for() {
 #[test]
 fn a_rollout_is_an_update_until_every_replica_is_ready() {
     let mut world = World::settled();
-    world.observed.workload = seen(stateful_set(1, 0, ["a", "b"]));
+    world.observed.workloads.current = seen(stateful_set(1, 0, ["a", "b"]));
     let rolling = world.status();
     assert_eq!(phase_of(&rolling), "Updating");
     assert_eq!(says(&rolling, "Ready"), "Unknown/Progressing");
     // The new pod is there and not ready yet: still the same update.
     world.before = Some(rolling);
-    world.observed.workload = seen(stateful_set(1, 0, ["b", "b"]));
+    world.observed.workloads.current = seen(stateful_set(1, 0, ["b", "b"]));
     world.observed.pods = seen(pod(false, &json!({}))).into_iter().collect();
     let status = world.status();
     assert_eq!(phase_of(&status), "Updating");
@@ -54,7 +54,7 @@ fn a_rollout_is_an_update_until_every_replica_is_ready() {
 #[test]
 fn a_pod_that_is_lost_at_rest_is_no_update() {
     let mut world = World::settled();
-    world.observed.workload = seen(stateful_set(1, 0, ["a", "a"]));
+    world.observed.workloads.current = seen(stateful_set(1, 0, ["a", "a"]));
     world.observed.pods = seen(pod(false, &json!({}))).into_iter().collect();
     assert_eq!(phase_of(&world.status()), "Degraded");
 }
@@ -63,7 +63,7 @@ fn a_pod_that_is_lost_at_rest_is_no_update() {
 fn a_suspended_instance_waits_for_its_pods_to_end() {
     let mut world = World::settled();
     world.spec = "{image: {tag: '7'}, suspended: true}".into();
-    world.observed.workload = seen(stateful_set(0, 0, ["a", "a"]));
+    world.observed.workloads.current = seen(stateful_set(0, 0, ["a", "a"]));
     let status = world.status();
     assert_eq!(phase_of(&status), "Updating");
     assert_eq!(says(&status, "Reconciling"), "True/Suspending");
@@ -80,7 +80,7 @@ fn a_suspended_instance_waits_for_its_pods_to_end() {
     // On its way back.
     world.before = Some(status);
     world.spec = "{image: {tag: '7'}}".into();
-    world.observed.workload = seen(stateful_set(1, 0, ["a", "a"]));
+    world.observed.workloads.current = seen(stateful_set(1, 0, ["a", "a"]));
     assert_eq!(phase_of(&world.status()), "Updating");
 }
 
@@ -88,7 +88,7 @@ fn a_suspended_instance_waits_for_its_pods_to_end() {
 fn a_server_that_never_served_and_needs_a_person_has_failed() {
     let mut world = World::healthy();
     world.spec = "{image: {tag: '7'}, restoreFrom: snapshot}".into();
-    world.observed.workload = seen(stateful_set(0, 0, ["a", "a"]));
+    world.observed.workloads.current = seen(stateful_set(0, 0, ["a", "a"]));
     world.observed.pods = vec![];
     let status = world.status();
     assert_eq!(phase_of(&status), "Failed");

@@ -1,0 +1,74 @@
+//! Removes Jobs that must make room: a Job cannot be changed, and one of its name cannot be made twice.
+
+use super::gates::{Plan, State};
+use super::observed::{self, Observed};
+use crate::controllers::Caches;
+use crate::shared::apply::{Applier, ApplyError};
+use crate::shared::cache::Key;
+use crate::shared::views::JobState;
+use crate::shared::wish::Kind;
+use k8s_openapi::api::batch::v1::Job;
+
+/// Removes migrations whose turn is over: the newest beside the current one stays as a record. A failed current one goes if a new try was
+/// asked for.
+///
+/// # Errors
+/// See [`ApplyError`].
+pub async fn migrations(
+    applier: &Applier<'_>,
+    caches: &Caches,
+    observed: &Observed,
+    uid: &str,
+    plan: &Plan,
+    asked: bool,
+) -> Result<(), ApplyError> {
+    let Some(current) = &plan.migration else {
+        return Ok(());
+    };
+    let mut others: Vec<_> = observed
+        .jobs
+        .iter()
+        .filter(|j| *j.key.name != *current.job)
+        .collect();
+    others.sort_by_key(|j| std::cmp::Reverse(j.version));
+    let mut gone: Vec<&Key> = others.into_iter().skip(1).map(|j| &j.key).collect();
+    if asked && matches!(current.state, State::Failed(_)) {
+        gone.extend(observed.job(&current.job).map(|j| &j.key));
+    }
+    let kind = Kind::of::<Job>();
+    for key in gone {
+        applier.remove(&caches.jobs, &kind, key, uid).await?;
+    }
+    Ok(())
+}
+
+/// Removes the Job of the first admin where it must make room: it is about other data, nobody is wanted any more, or it failed and a new
+/// try makes sense. `stamp`: of the try that would be made now, if known.
+///
+/// # Errors
+/// See [`ApplyError`].
+pub async fn bootstrap(
+    applier: &Applier<'_>,
+    caches: &Caches,
+    observed: &Observed,
+    uid: &str,
+    plan: &Plan,
+    stamp: Option<&str>,
+    asked: bool,
+) -> Result<(), ApplyError> {
+    let Some(job) = &observed.bootstrap else {
+        return Ok(());
+    };
+    let made_for = job.view.metadata.annotations.applied_hash.as_deref();
+    let gone = match &plan.bootstrap {
+        None => observed::job_state(job) == JobState::Running,
+        Some(State::Failed(_)) => asked || (stamp.is_some() && stamp != made_for),
+        Some(State::Waiting) => true,
+        Some(State::Due | State::Running | State::Complete) => false,
+    };
+    if gone {
+        let kind = Kind::of::<Job>();
+        applier.remove(&caches.jobs, &kind, &job.key, uid).await?;
+    }
+    Ok(())
+}
