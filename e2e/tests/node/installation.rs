@@ -138,9 +138,26 @@ impl<'a> Installation<'a> {
         Ok(())
     }
 
+    /// What the managed database answers, without headings. Quotes must be escaped for a shell's double quotes.
+    pub async fn sql(&self, statement: &str) -> Result<String> {
+        let script =
+            format!("psql \"$(cat /etc/paperclip/db-credentials/uri)\" -tAc \"{statement}\"");
+        let exec = ["exec", "my-paperclip-db-0", "-c", "postgres", "--"];
+        let all: Vec<&str> = exec.into_iter().chain(["sh", "-c", &script]).collect();
+        self.namespace.kubectl(&all).await
+    }
+
     /// Uid of the server's first pod.
     pub async fn server_uid(&self) -> Result<Option<String>> {
         Ok(self.pods().await?.get(SERVER_POD).await?.uid())
+    }
+
+    /// How often the containers of the server's first pod were started again.
+    pub async fn server_restarts(&self) -> Result<i32> {
+        let pod = self.pods().await?.get(SERVER_POD).await?;
+        let statuses = pod.status.and_then(|s| s.container_statuses);
+        let all = statuses.unwrap_or_default();
+        Ok(all.iter().map(|status| status.restart_count).sum())
     }
 
     /// Each pod's uid and how often its containers were started again.

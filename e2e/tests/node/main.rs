@@ -1,9 +1,12 @@
 //! Tests on the node tier: containers really run. A claim about the application or the database counts when it was seen here.
 
+mod adoption;
 mod backup;
+mod changes;
 mod database;
 mod images;
 mod installation;
 mod instance;
+mod replicas;
 mod serving;
 mod variables;
