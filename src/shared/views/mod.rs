@@ -4,7 +4,7 @@ mod pod;
 
 pub use pod::{Pod, Sidecar, Trouble};
 
-use super::cache::View;
+use super::cache::{Seen, View};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -184,6 +184,21 @@ impl Workload {
     /// When it was made.
     pub fn made(&self) -> Option<Timestamp> {
         Some(self.metadata.creation_timestamp.as_ref()?.0)
+    }
+
+    /// This pod keeps a StatefulSet that makes its pods in order from its own repair: it waits for the pod to become ready before it
+    /// replaces it, also if it never will. How pods are made cannot be changed, so such a StatefulSet of somebody else stays so.
+    pub fn is_blocked_by(&self, pod: &Seen<Pod>) -> bool {
+        let ordered = self.spec.pod_management_policy.as_deref() == Some("OrderedReady");
+        let all = self.spec.update_strategy.rolling_update.partition == 0;
+        let known = self.status.observed_generation >= self.metadata.generation;
+        let (old, wanted) = (&pod.view.revision, self.status.update_revision.as_deref());
+        ordered
+            && all
+            && known
+            && wanted.is_some_and(|wanted| !old.is_empty() && **old != *wanted)
+            && !pod.deleting
+            && !pod.view.ready
     }
 
     /// All `wanted` pods are there, of the wanted revision, ready and available, and the numbers are about the current spec.

@@ -23,6 +23,13 @@ pub fn build(
                 match_labels: Some(selector(instance, Component::Database)),
                 match_expressions: None,
             },
+            // In order, a revision that does not start would block its own repair.
+            pod_management_policy: Some(
+                managed
+                    .pod_management
+                    .clone()
+                    .unwrap_or_else(|| "Parallel".to_owned()),
+            ),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(labels(instance, Component::Database)),

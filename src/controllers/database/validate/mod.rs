@@ -79,6 +79,8 @@ pub struct Managed {
     pub agent_image: String,
     /// Image that it was copied from before, if another one.
     pub agent_image_in_use: Option<String>,
+    /// How the StatefulSet that is there makes its pods; it cannot be changed.
+    pub pod_management: Option<String>,
     /// Where the data are.
     pub volume: Volume,
     /// Role and password.
@@ -267,10 +269,9 @@ fn managed(
         }
     };
     let names = Names::of(object.metadata.name.as_deref().unwrap_or_default());
-    let in_use = found
-        .stateful_set
-        .as_ref()
-        .and_then(|s| s.view.spec.template.agent_image())
+    let there = found.stateful_set.as_ref().map(|s| &s.view.spec);
+    let in_use = there
+        .and_then(|spec| spec.template.agent_image())
         .filter(|image| *image != options.agent_image);
     Managed {
         version,
@@ -278,6 +279,9 @@ fn managed(
         image,
         agent_image: options.agent_image.clone(),
         agent_image_in_use: in_use.map(ToOwned::to_owned),
+        pod_management: there
+            .and_then(|spec| spec.pod_management_policy.as_deref())
+            .map(ToOwned::to_owned),
         credentials: credentials::of(object, status, found, &volume, input.password.clone()),
         volume,
         host: format!(

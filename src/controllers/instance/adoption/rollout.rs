@@ -100,28 +100,15 @@ pub fn decide(instance: &Instance, observed: &Observed, asked: &str) -> Rollout 
     }
 }
 
-/// Pods that keep a StatefulSet which makes its pods in order (the earlier operator's do, and that cannot be changed) from its own repair: it
-/// waits for them to become ready before it replaces them, also if they never will.
+/// Pods that keep the workload from its own repair.
 pub fn blocking(observed: &Observed) -> Vec<Arc<Seen<Pod>>> {
-    let Some(view) = observed.workload().map(|w| &w.view) else {
+    let Some(workload) = observed.workload() else {
         return vec![];
     };
-    let ordered = view.spec.pod_management_policy.as_deref() == Some("OrderedReady");
-    let all = view.spec.update_strategy.rolling_update.partition == 0;
-    let known = view.status.observed_generation >= view.metadata.generation;
-    let Some(wanted) = view.status.update_revision.as_deref() else {
-        return vec![];
-    };
-    let blocks = |p: &&Arc<Seen<Pod>>| {
-        let pod = &p.view;
-        !p.deleting && !pod.ready && !pod.revision.is_empty() && *pod.revision != *wanted
-    };
-    let found = observed.pods.iter().filter(blocks).cloned();
-    if ordered && all && known {
-        found.collect()
-    } else {
-        vec![]
-    }
+    let pods = observed.pods.iter();
+    pods.filter(|pod| workload.view.is_blocked_by(pod))
+        .cloned()
+        .collect()
 }
 
 /// What a workload asks of its pods, whichever agent is in them, and whatever the Secrets hold.
