@@ -19,7 +19,7 @@ use crate::shared::serving::Optional;
 use crate::shared::wish::{Kind, Scoped, Wish};
 use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde_json::json;
@@ -59,8 +59,7 @@ pub async fn apply(
         uid: v.id.uid,
     };
     let names = &v.id.names;
-    let (main, pods) = (names.main(), observed.pods.iter().any(|p| !p.deleting));
-    let keeps_account = account.is_some() || pods || observed.wanted_replicas() > 0;
+    let main = names.main();
     let c = caches;
     let parts: Vec<(Part, BoxFuture<'_, Done>)> = vec![
         (
@@ -74,11 +73,7 @@ pub async fn apply(
                         }
                         other => other,
                     },
-                    None if keeps_account => Ok(None),
-                    None => {
-                        to.remove::<ServiceAccount, _>(&c.service_accounts, v.id.name)
-                            .await
-                    }
+                    None => Ok(None),
                 }
             }),
         ),
@@ -308,14 +303,6 @@ impl<'a> Writing<'a> {
                 None => Ok(None),
             }
         })
-    }
-
-    async fn remove<K, V: View>(self, cache: &Cache<V>, name: &str) -> Done
-    where
-        K: kube::Resource<DynamicType = ()>,
-        K::Scope: Scoped,
-    {
-        self.gone(cache, &Kind::of::<K>(), &self.key(name)).await
     }
 
     async fn gone<V: View>(self, cache: &Cache<V>, kind: &Kind, key: &Key) -> Done {

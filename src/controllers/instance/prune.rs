@@ -1,13 +1,17 @@
-//! Removes Jobs that must make room: a Job cannot be changed, and one of its name cannot be made twice.
+//! Removes what has had its turn: Jobs that must make room, because a Job cannot be changed and one of its name cannot be made twice, and
+//! accounts that no pod runs as any more.
 
+use super::applied::{Applied, Part};
 use super::gates::{Plan, State};
 use super::observed::{self, Observed};
+use super::validate::Validated;
 use crate::controllers::Caches;
-use crate::shared::apply::{Applier, ApplyError};
+use crate::shared::apply::{Applier, ApplyError, Outcome};
 use crate::shared::cache::Key;
 use crate::shared::views::JobState;
 use crate::shared::wish::Kind;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::ServiceAccount;
 
 /// Removes migrations whose turn is over: the newest beside the current one stays as a record. A failed current one goes if a new try was
 /// asked for.
@@ -69,6 +73,38 @@ pub async fn bootstrap(
     if gone {
         let kind = Kind::of::<Job>();
         applier.remove(&caches.jobs, &kind, &job.key, uid).await?;
+    }
+    Ok(())
+}
+
+/// Removes accounts of ours that are not wanted, once every pod is of the workload as it is wanted now.
+///
+/// # Errors
+/// See [`ApplyError`].
+pub async fn accounts(
+    applier: &Applier<'_>,
+    caches: &Caches,
+    v: &Validated<'_>,
+    observed: &Observed,
+    applied: &Applied,
+) -> Result<(), ApplyError> {
+    let all = &observed.workloads;
+    let rolled_out = applied.outcome(Part::Workload) == Some(Outcome::Unchanged)
+        && all.beside.is_none()
+        && observed
+            .workload()
+            .is_some_and(|w| w.view.is_complete(observed.wanted_replicas()));
+    if !rolled_out {
+        return Ok(());
+    }
+    let kind = Kind::of::<ServiceAccount>();
+    for account in caches.service_accounts.controlled_by(v.id.uid) {
+        if v.account.make && *account.key.name == *v.account.name {
+            continue;
+        }
+        applier
+            .remove(&caches.service_accounts, &kind, &account.key, v.id.uid)
+            .await?;
     }
     Ok(())
 }

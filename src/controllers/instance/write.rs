@@ -106,6 +106,9 @@ impl Controller {
             prune::migrations(&writer, &self.caches, before, v.id.uid, plan, again)
                 .await
                 .map_err(|e| Failure::new("apply", e.reason(), &e))?;
+            prune::accounts(&writer, &self.caches, v, before, &applied)
+                .await
+                .map_err(|e| Failure::new("apply", e.reason(), &e))?;
             let jobs = (&writer, &*self.caches);
             prune::bootstrap(jobs.0, jobs.1, before, v.id.uid, plan, stamp, again)
                 .await
