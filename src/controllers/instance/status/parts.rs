@@ -154,6 +154,9 @@ fn config(scene: &Scene<'_>) -> Part {
     if let Some(problem) = refused {
         findings.add(Kind::InvalidSpec, "", problem.message.clone());
     }
+    if let Some(why) = storage::other_class(scene) {
+        findings.add(Kind::InvalidSpec, "storage.persistence.storageClass", why);
+    }
     let taken = objects::taken_hosts(scene);
     let conflict = !taken.is_empty();
     for (path, why) in taken {

@@ -29,7 +29,9 @@ pub fn phase(scene: &Scene<'_>, parts: &[Part], sum: &Sum, elapsed: &Elapsed) ->
     let troubled = parts
         .iter()
         .any(|p| p.lacks() || (p.class == Class::Degrades && p.fact.truth == Truth::False));
-    if was_ready && (troubled || scene.failing.is_some()) {
+    // Also in the pass that finds it ready for the first time: the next one would say so anyway.
+    let serves = was_ready || sum.ready == Truth::True;
+    if serves && (troubled || scene.failing.is_some()) {
         return Phase::Degraded;
     }
     if sum.ready == Truth::True && scene.observed.backing_up.is_some() {

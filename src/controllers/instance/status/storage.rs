@@ -105,3 +105,17 @@ fn existing(scene: &Scene<'_>, name: &str) -> Part {
 fn smaller(claim: &Seen<Claim>, wanted: Amount) -> bool {
     Amount::parse(&claim.view.status.capacity.storage).is_ok_and(|have| have < wanted)
 }
+
+/// The data volume that is there has another class than the one that is asked for: it keeps its own.
+pub fn other_class(scene: &Scene<'_>) -> Option<String> {
+    let Volume::Claim(wanted) = &scene.verdict.validated.as_ref()?.volume else {
+        return None;
+    };
+    let claim = scene.observed.claim.as_ref()?;
+    let class = claim.view.spec.storage_class_name.as_deref()?;
+    wanted.class.filter(|wanted| *wanted != class)?;
+    Some(format!(
+        "claim \"{}\" has class \"{class}\"",
+        claim.key.name
+    ))
+}

@@ -368,3 +368,21 @@ fn a_kind_that_takes_over_is_waited_for_while_the_other_serves() {
         "True/DeploymentReady"
     );
 }
+
+#[test]
+fn a_volume_of_another_class_keeps_its_own_and_says_so() {
+    let mut world = World::settled();
+    world.spec = "{image: {tag: '7'}, storage: {persistence: {storageClass: fast}}}".into();
+    let mut volume = claim("Bound", "5Gi");
+    volume["spec"]["storageClassName"] = json!("fast");
+    world.observed.claim = seen(volume.clone());
+    assert_eq!(says(&world.status(), "ConfigAccepted"), "True/Accepted");
+    volume["spec"]["storageClassName"] = json!("slow");
+    world.observed.claim = seen(volume);
+    let status = world.status();
+    assert_eq!(says(&status, "ConfigAccepted"), "False/InvalidSpec");
+    assert_eq!(
+        message(&status, "ConfigAccepted"),
+        "spec.storage.persistence.storageClass: claim \"clip-data\" has class \"slow\""
+    );
+}
