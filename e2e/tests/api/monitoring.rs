@@ -20,6 +20,19 @@ fn of_kind(given: &Given<'_>, kind: &str) -> Api<DynamicObject> {
     given.objects("monitoring.coreos.com/v1", kind, &plural)
 }
 
+/// The Prometheus operator's definitions.
+pub async fn install_definitions(cluster: &Cluster) -> Result<()> {
+    for kind in ["servicemonitors", "prometheusrules"] {
+        let file = format!("example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml");
+        let module = "github.com/prometheus-operator/prometheus-operator";
+        let definition = published(module, "v0.85.0", &file).await?;
+        cluster
+            .kubectl_with(&["create", "-f", "-"], &definition)
+            .await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn monitoring_comes_with_its_definitions_and_goes_with_its_switch() -> Result<()> {
     let cluster = Cluster::start(Tier::Api).await?;
@@ -41,14 +54,7 @@ async fn monitoring_comes_with_its_definitions_and_goes_with_its_switch() -> Res
         .until("shop", "Ready", "True/AllResourcesReady")
         .await?;
 
-    for kind in ["servicemonitors", "prometheusrules"] {
-        let file = format!("example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml");
-        let module = "github.com/prometheus-operator/prometheus-operator";
-        let definition = published(module, "v0.85.0", &file).await?;
-        cluster
-            .kubectl_with(&["create", "-f", "-"], &definition)
-            .await?;
-    }
+    install_definitions(&cluster).await?;
     given
         .until("shop", "MonitoringReady", "True/MonitoringProvisioned")
         .await?;

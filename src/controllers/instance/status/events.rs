@@ -1,6 +1,7 @@
 //! Which events a change of the status is worth. The stored status is compared with the new one, so a restart announces nothing twice, and
 //! each is a write, so there are few. Pure.
 
+use crate::controllers::instance::workload::WorkloadKind;
 use crate::crd::instance::{BootstrapState, InstanceStatus, MigrationState, Phase};
 use crate::shared::conditions::find;
 use crate::shared::events::Severity;
@@ -68,6 +69,8 @@ pub fn announcements(before: Option<&InstanceStatus>, after: &InstanceStatus) ->
     removals(&mut list);
     drains(&mut list);
     replicas(&mut list);
+    rollouts(&mut list);
+    profile(&mut list);
     list.out
 }
 
@@ -315,6 +318,44 @@ fn faults(list: &mut List<'_>) {
     }
     if was && !is {
         list.say(Severity::Normal, "Recovered", "passes succeed again");
+    }
+}
+
+/// Pods are on the way to another revision, or have come there. The first ones of all are no news.
+fn rollouts(list: &mut List<'_>) {
+    if list.before.first_ready_time.is_none() {
+        return;
+    }
+    let rolls = |c: Option<&Condition>| c.is_some_and(|c| c.reason == "RolloutInProgress");
+    for kind in [
+        WorkloadKind::StatefulSet.ready(),
+        WorkloadKind::Deployment.ready(),
+    ] {
+        let Some(now) = list.is(kind) else { continue };
+        let (was, is) = (rolls(list.was(kind)), now.reason == "RolloutInProgress");
+        let (ended, text) = (now.status == "True", now.message.clone());
+        if is && !was {
+            list.say(Severity::Normal, "RolloutStarted", text);
+        } else if was && ended {
+            list.say(Severity::Normal, "RolloutFinished", text);
+        }
+    }
+    if rolls(list.is("Stalled")) && !rolls(list.was("Stalled")) {
+        let text = list.is("Stalled").map(|c| c.message.clone());
+        list.say(Severity::Warning, "RolloutStuck", text.unwrap_or_default());
+    }
+}
+
+/// The spec asks for a kind of workload, or a way to choose who wakes agents, that is not used.
+fn profile(list: &mut List<'_>) {
+    for kind in ["WorkloadProfileValid", "SchedulerGatingValid"] {
+        let Some(now) = list.is(kind).filter(|c| c.status == "False") else {
+            continue;
+        };
+        if list.was(kind).is_none_or(|was| was.reason != now.reason) {
+            let (reason, text) = (now.reason.clone(), now.message.clone());
+            list.say(Severity::Warning, &reason, text);
+        }
     }
 }
 

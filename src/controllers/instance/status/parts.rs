@@ -286,7 +286,10 @@ fn backup(scene: &Scene<'_>) -> Option<Part> {
 pub fn remembered(scene: &Scene<'_>, kind: &'static str) -> Part {
     match scene.before().and_then(|s| find(&s.conditions, kind)) {
         Some(last) if last.status == "True" => Part::well(kind, &last.reason, last.message.clone()),
-        Some(last) => Part::waits(kind, &last.reason, last.message.clone()),
+        Some(last) if last.status == "False" => {
+            Part::waits(kind, &last.reason, last.message.clone())
+        }
+        Some(last) => Part::unknown(kind, &last.reason, last.message.clone()),
         None => Part::unknown(kind, "Progressing", "nobody has looked yet"),
     }
 }

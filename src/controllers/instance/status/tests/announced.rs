@@ -41,10 +41,13 @@ fn an_update_ends_with_success() {
     let running = world.before.clone().unwrap();
     world.observed.workloads.current = seen(stateful_set(1, 0, ["a", "b"]));
     let updating = world.status();
-    assert_eq!(reasons(Some(&running), &updating), ["PhaseChanged"]);
+    assert_eq!(
+        reasons(Some(&running), &updating),
+        ["PhaseChanged", "RolloutStarted"]
+    );
     assert_eq!(
         reasons(Some(&updating), &running),
-        ["ReconcileSucceeded", "PhaseChanged"]
+        ["ReconcileSucceeded", "PhaseChanged", "RolloutFinished"]
     );
 }
 
@@ -76,4 +79,17 @@ fn faults_of_passes_are_told_once_per_streak() {
     });
     assert!(!reasons(Some(&failing), &world.status()).contains(&"ReconcileError".to_owned()));
     assert!(reasons(Some(&failing), &running).contains(&"Recovered".to_owned()));
+}
+
+#[test]
+fn a_kind_that_is_not_used_is_told_once() {
+    let mut world = World::settled();
+    let running = world.before.clone().unwrap();
+    world.spec = "{image: {tag: '7'}, workload: Deployment}".into();
+    let kept = world.status();
+    assert_eq!(
+        reasons(Some(&running), &kept),
+        ["PersistenceRequiresStatefulSet"]
+    );
+    assert_eq!(reasons(Some(&kept), &kept), Vec::<String>::new());
 }
