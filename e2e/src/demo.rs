@@ -83,7 +83,7 @@ pub async fn on_local_cluster(cache: &Cache, dir: &Path) -> Result<()> {
         lifeline.detach()?;
         Cluster::attach(dir)?
     };
-    let programs = operator::programs("release").await?;
+    let programs = operator::programs("quick").await?;
     let image = operator::build(cache, &programs).await?;
     host::import(cache, dir, &image).await?;
 

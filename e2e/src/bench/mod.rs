@@ -55,7 +55,6 @@ pub async fn run(plan: &Plan) -> Result<String> {
         "calibration: POST of a 1 KB ConfigMap, 16 at once",
         calibrate::posts(&client, &home.name, 16, 2_000).await?,
     )];
-    let started = Instant::now();
     let mut operator = cluster
         .operator_not_started(OperatorOptions {
             home: home.name.clone(),
@@ -63,6 +62,7 @@ pub async fn run(plan: &Plan) -> Result<String> {
             ..OperatorOptions::default()
         })
         .await?;
+    let started = Instant::now();
     operator.spawn().await?;
     let ready = process::until_ready(&operator, started).await?;
     // The first start also pays for reading the program from disk.

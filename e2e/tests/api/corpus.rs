@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use futures::future::{join_all, try_join_all};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use paperclip_e2e::harness::{AuditEvent, AuditMark, Cluster};
@@ -112,12 +113,11 @@ async fn ten_more_looks_at_every_instance_change_nothing() -> Result<()> {
     let given = Given::here(cluster, "corpus").await?;
     given.namespace.apply(REFERENCES).await?;
     let corpus = corpus()?;
-    let mut refused = vec![];
-    for (name, spec) in &corpus {
-        if let Err(error) = given.create(name, spec.clone()).await {
-            refused.push(format!("{name}: {error}"));
-        }
-    }
+    let made = join_all(corpus.iter().map(async |(name, spec)| {
+        let made = given.create(name, spec.clone()).await;
+        made.err().map(|error| format!("{name}: {error}"))
+    }));
+    let refused: Vec<String> = made.await.into_iter().flatten().collect();
     ensure!(refused.is_empty(), "{refused:#?}");
     rest(&given).await?;
 
@@ -146,14 +146,13 @@ async fn ten_more_looks_at_every_instance_change_nothing() -> Result<()> {
         .iter()
         .map(ResourceExt::name_any)
         .collect();
+    let instances = given.instances();
     for number in 0..PASSES {
-        for name in corpus.keys() {
-            touch(&given.instances(), name, number).await?;
-        }
-        for name in &children {
-            // A label of a user on the child wakes both of them.
-            touch(&databases, name, number).await?;
-        }
+        let own = corpus.keys().map(|name| touch(&instances, name, number));
+        // A label of a user on the child wakes both of them.
+        let theirs = children.iter().map(|name| touch(&databases, name, number));
+        try_join_all(own).await?;
+        try_join_all(theirs).await?;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     rest(&given).await?;
