@@ -434,7 +434,7 @@ fn profile(scene: &Scene<'_>) -> Part {
         Part::well(
             KIND,
             KIND,
-            format!("a {} is asked for, and used", used.name()),
+            format!("a {} is asked for, and possible", used.name()),
         )
     } else if embedded {
         Part::waits(
