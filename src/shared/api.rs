@@ -1,9 +1,12 @@
 //! The one door to the API server for everything but watches: each call has a timeout, waits for one of a bounded number of places, is
 //! counted, and is a span. Must never retry by itself: the back-off of the object decides when to try again.
 
+use super::cache::Seen;
 use super::metrics::Metrics;
+use super::views::Pod;
 use super::wish::Kind;
 use http::{Method, Request};
+use k8s_openapi::api::core;
 use kube::Client;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -258,6 +261,16 @@ impl ApiServer {
             Some(("application/merge-patch+json", patch)),
         )
         .await
+    }
+
+    /// Takes this very pod away, so that its workload makes another one.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn take_away(&self, pod: &Seen<Pod>) -> Result<(), ApiError> {
+        let (kind, key) = (Kind::of::<core::v1::Pod>(), &pod.key);
+        self.delete(&kind, &key.namespace, &key.name, &pod.uid, "Background")
+            .await
     }
 
     /// Deletes the object with this uid; one that is gone already is no error.

@@ -33,7 +33,6 @@ use crate::shared::{finalizer, random};
 use apply::{Applied, Writer};
 use dereference::{Found, Known, sibling};
 use found::Asked;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
@@ -144,17 +143,11 @@ impl Controller {
         let pod = format!("{}-0", Names::of(&key.name).database());
         let pod = self.caches.pods.get(&sibling(key, &pod));
         let blocked = applied.stateful_set.as_ref().zip(pod.as_ref());
-        if let Some((_, pod)) = blocked.filter(|(set, pod)| set.view.is_blocked_by(pod)) {
-            // As a StatefulSet does by itself that does not make its pods in order.
+        let blocked = blocked.filter(|(set, pod)| set.view.is_blocked_by(pod));
+        if let Some((_, pod)) = blocked.filter(|_| !is_hands_off(&object.metadata)) {
             context
                 .api
-                .delete(
-                    &Kind::of::<Pod>(),
-                    &key.namespace,
-                    &pod.key.name,
-                    &pod.uid,
-                    "Background",
-                )
+                .take_away(pod)
                 .await
                 .map_err(|e| Failure::new("apply", e.reason(), &e))?;
         }

@@ -1,6 +1,7 @@
 //! Objects that cannot be decoded: they say so, and nothing else happens to them. What runs goes on as it is. Deletion needs metadata only.
 
 use super::Controller;
+use super::workload::WorkloadKind;
 use crate::crd::instance::{Instance, InstanceStatus, Phase};
 use crate::shared::cache::Seen;
 use crate::shared::conditions::{Fact, Truth, find, limit, merge};
@@ -80,9 +81,9 @@ fn status(
         now,
     );
     status.conditions = fresh.into_iter().chain(conditions).collect();
-    let serves = ["StatefulSetReady", "DeploymentReady"]
+    let serves = WorkloadKind::ALL
         .iter()
-        .filter_map(|kind| find(&status.conditions, kind))
+        .filter_map(|kind| find(&status.conditions, kind.ready()))
         .any(|c| c.status == "True");
     let phase = if serves {
         Phase::Degraded

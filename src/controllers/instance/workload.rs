@@ -26,6 +26,9 @@ pub enum WorkloadKind {
 }
 
 impl WorkloadKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::StatefulSet, Self::Deployment];
+
     /// The one that the spec comes to: files that must be kept need a StatefulSet.
     pub fn of(spec: &InstanceSpec) -> Self {
         if wants_stateful_set(spec) || !storage::keeps_nothing(spec) {

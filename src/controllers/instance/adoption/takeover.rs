@@ -15,7 +15,6 @@ use crate::shared::apply::Applier;
 use crate::shared::controller::Failure;
 use crate::shared::events::Severity;
 use crate::shared::wish::{Kind, Wish};
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::Value;
 use std::sync::Arc;
@@ -142,7 +141,7 @@ impl Controller {
         leftovers::remove_bootstrap(applier, &self.caches, &id)
             .await
             .map_err(|e| Failure::new("adopt", e.reason(), &e))?;
-        self.unblock(before, &id).await?;
+        self.unblock(before).await?;
         if !takeover.rollout.holds() {
             remembered.found_policy = None;
         }
@@ -170,13 +169,11 @@ impl Controller {
         Ok(kept.err().map(|e| Problem::of(Part::Workload, &e)))
     }
 
-    async fn unblock(&self, before: &Observed, id: &Identity<'_>) -> Result<(), Failure> {
-        let kind = Kind::of::<Pod>();
+    async fn unblock(&self, before: &Observed) -> Result<(), Failure> {
         for pod in rollout::blocking(before) {
-            let (name, uid) = (&pod.key.name, &pod.uid);
             self.context
                 .api
-                .delete(&kind, id.namespace, name, uid, "Background")
+                .take_away(&pod)
                 .await
                 .map_err(|e| Failure::new("adopt", e.reason(), &e))?;
         }

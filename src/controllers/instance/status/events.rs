@@ -327,10 +327,7 @@ fn rollouts(list: &mut List<'_>) {
         return;
     }
     let rolls = |c: Option<&Condition>| c.is_some_and(|c| c.reason == "RolloutInProgress");
-    for kind in [
-        WorkloadKind::StatefulSet.ready(),
-        WorkloadKind::Deployment.ready(),
-    ] {
+    for kind in WorkloadKind::ALL.map(WorkloadKind::ready) {
         let Some(now) = list.is(kind) else { continue };
         let (was, is) = (rolls(list.was(kind)), now.reason == "RolloutInProgress");
         let (ended, text) = (now.status == "True", now.message.clone());

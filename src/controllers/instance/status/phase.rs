@@ -55,7 +55,7 @@ fn updating(scene: &Scene<'_>, parts: &[Part], elapsed: &Elapsed) -> bool {
             .is_some_and(|m| matches!(m.state, State::Due | State::Running))
     });
     let is_servers = |p: &&Part| {
-        [WorkloadKind::StatefulSet, WorkloadKind::Deployment]
+        WorkloadKind::ALL
             .iter()
             .any(|kind| p.fact.kind == kind.ready())
     };
