@@ -64,32 +64,44 @@ fn pick(value: &Value, fields: &Value) -> Option<Value> {
             Some(Value::Object(out))
         }
         Value::Array(items) => {
-            let mut out = Vec::new();
-            for item in items {
-                for (key, below) in fields {
-                    let ours = match key.split_once(':') {
-                        Some(("k", keys)) => serde_json::from_str::<Value>(keys)
-                            .is_ok_and(|keys| has_keys(item, &keys)),
-                        Some(("v", v)) => {
-                            serde_json::from_str::<Value>(v).is_ok_and(|v| v == *item)
-                        }
-                        _ => false,
-                    };
-                    if ours {
-                        out.extend(pick(item, below));
-                        break;
-                    }
-                }
-            }
-            Some(Value::Array(out))
+            // Read once and not for each entry: a server has some fifty variables, and each change of its workload comes here.
+            let entries: Vec<_> = fields
+                .iter()
+                .filter_map(|(key, below)| Some((Entry::read(key)?, below)))
+                .collect();
+            let picked = items.iter().filter_map(|item| {
+                let (_, below) = entries.iter().find(|(entry, _)| entry.is(item))?;
+                pick(item, below)
+            });
+            Some(Value::Array(picked.collect()))
         }
         other => Some(other.clone()),
     }
 }
 
-fn has_keys(item: &Value, keys: &Value) -> bool {
-    keys.as_object()
-        .is_some_and(|keys| keys.iter().all(|(k, v)| item.get(k) == Some(v)))
+/// How `fieldsV1` names an entry of a list.
+enum Entry {
+    /// `k:{"name":"PORT"}`: by the fields that tell it from the others.
+    Keys(Map<String, Value>),
+    /// `v:"a"`: by all of it.
+    Whole(Value),
+}
+
+impl Entry {
+    fn read(key: &str) -> Option<Self> {
+        match key.split_once(':')? {
+            ("k", keys) => serde_json::from_str(keys).ok().map(Self::Keys),
+            ("v", value) => serde_json::from_str(value).ok().map(Self::Whole),
+            _ => None,
+        }
+    }
+
+    fn is(&self, item: &Value) -> bool {
+        match self {
+            Self::Keys(keys) => keys.iter().all(|(k, v)| item.get(k) == Some(v)),
+            Self::Whole(value) => value == item,
+        }
+    }
 }
 
 /// The part of a wish that ends up among the owned fields: all but what identifies the object, and the status.
