@@ -16,6 +16,7 @@ mod postgres;
 mod probe;
 mod process;
 mod redact;
+mod restore;
 mod result;
 mod serve;
 mod server;
@@ -66,6 +67,8 @@ enum Command {
     },
     /// Take one backup of a database into a bucket, and read it back.
     Backup,
+    /// Put a backup in the place of what a database holds, whole or not at all.
+    Restore,
 }
 
 fn main() -> ExitCode {
@@ -123,6 +126,10 @@ fn main() -> ExitCode {
         Command::Backup => {
             log_to_stdout();
             runtime.block_on(backup::run(&environment))
+        }
+        Command::Restore => {
+            log_to_stdout();
+            runtime.block_on(restore::run(&environment))
         }
     };
     // A look-up of a name that still waits for its answer must not hold the process.

@@ -61,6 +61,7 @@ impl Manifest<'_> {
                 "serverVersion": self.snapshot.server_version,
                 "migrations": self.snapshot.migrations,
                 "tables": self.rows,
+                "encryptedRows": self.snapshot.encrypted_rows,
             },
             "tools": {
                 "agent": env!("CARGO_PKG_VERSION"),

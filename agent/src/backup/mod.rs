@@ -5,7 +5,7 @@
 //! fails on the way leaves no manifest and takes away what was sent.
 
 mod contents;
-mod dump;
+pub mod dump;
 mod input;
 mod manifest;
 mod seal;

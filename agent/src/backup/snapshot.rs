@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::database::{Connection, quoted};
-use crate::migrate::journal::Journal;
+use crate::migrate::journal::{Journal, encrypted_rows};
 use crate::result::Failure;
 use crate::target::QueryError;
 
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub database_bytes: i64,
     /// The application's journal, if it has one.
     pub migrations: Option<Migrations>,
+    /// Values that can only be read with the application's master key.
+    pub encrypted_rows: Option<i64>,
     tables: Vec<(String, String)>,
 }
 
@@ -84,6 +86,7 @@ impl Snapshot {
             rows: journal.rows(),
             sha256: journal.fingerprint(),
         });
+        let encrypted_rows = encrypted_rows(&connection).await?;
         Ok(Self {
             id,
             server_version: version
@@ -94,6 +97,7 @@ impl Snapshot {
             major: u32::try_from(number / 10_000).unwrap_or_default(),
             database_bytes,
             migrations,
+            encrypted_rows,
             tables,
             connection,
         })

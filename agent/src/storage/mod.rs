@@ -5,6 +5,7 @@
 mod configure;
 pub mod error;
 mod http;
+mod read;
 mod upload;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -120,6 +120,13 @@ impl Service {
         found
     }
 
+    /// What is in the bucket becomes something else, as by a broken disk.
+    pub fn overwrite(&self, name: &str, content: &[u8]) {
+        let path = self.folder.join(BUCKET).join(name);
+        assert!(path.is_file(), "{name}");
+        fs::write(path, content).unwrap();
+    }
+
     /// Parts of uploads that were neither finished nor given up.
     pub fn unfinished(&self) -> usize {
         fn files(folder: &Path) -> usize {
@@ -167,6 +174,8 @@ pub enum Fate {
     FlipSentByte,
     /// No answer until the test lets it go.
     Hold,
+    /// Half of the answer, and the rest when the test lets it go.
+    Stall,
 }
 
 type Rule = Box<dyn FnMut(&str, &str) -> Fate + Send>;
@@ -286,6 +295,15 @@ fn serve(mut client: TcpStream, service: u16, state: &State) -> std::io::Result<
         _ => {}
     }
     client.write_all(&head)?;
+    if fate == Fate::Stall {
+        let rest = answer.split_off(answer.len() / 2);
+        client.write_all(&answer)?;
+        *state.held.lock().unwrap() += 1;
+        while !*state.open.lock().unwrap() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        answer = rest;
+    }
     client.write_all(&answer)
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)] // Shared by tests that each use a part of it.
 
 pub mod bucket;
+pub mod place;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,0 +1,113 @@
+//! What a restore is asked to be: environment and files only.
+
+use std::path::{Path, PathBuf};
+
+use age::x25519::Identity;
+
+use crate::environment::{Environment, EnvironmentError};
+use crate::restore::RestoreError;
+use crate::restore::manifest::{Manifest, Part, Subject};
+use crate::restore::place::From;
+use crate::result::Failure;
+use crate::storage::Destination;
+use crate::target::Target;
+
+/// The input, read and checked.
+pub struct Input {
+    /// The database that is replaced.
+    pub target: Target,
+    /// Where the backup is.
+    pub storage: Destination,
+    /// Which one.
+    pub from: From,
+    /// SHA-256 of its manifest, if it is known.
+    pub sha256: Option<String>,
+    identity: Option<PathBuf>,
+    /// Whose data may be put there; `None`: anybody's.
+    of: Option<Subject>,
+    /// Fingerprint of the key that the installation reads its secrets with.
+    master_key: Option<String>,
+}
+
+impl Input {
+    /// Reads the environment.
+    pub fn read(environment: &Environment) -> Result<Self, Failure> {
+        let of = environment
+            .get("PAPERCLIP_AGENT_RESTORE_OF")
+            .map(|text| {
+                serde_json::from_str(text).map_err(|_| EnvironmentError::InvalidValue {
+                    name: "PAPERCLIP_AGENT_RESTORE_OF",
+                    problem: "must be a JSON object with namespace and name".to_owned(),
+                })
+            })
+            .transpose()?;
+        let own = |name| environment.get(name).map(ToOwned::to_owned);
+        Ok(Self {
+            target: Target::read(environment, "paperclip-agent restore")?,
+            storage: Destination::read(environment)?,
+            from: From::read(environment.get("PAPERCLIP_AGENT_RESTORE_FROM")),
+            sha256: own("PAPERCLIP_AGENT_RESTORE_SHA256"),
+            identity: environment
+                .get("PAPERCLIP_AGENT_AGE_IDENTITY_FILE")
+                .map(PathBuf::from),
+            of,
+            master_key: own("PAPERCLIP_AGENT_MASTER_KEY_FINGERPRINT"),
+        })
+    }
+
+    /// Whether this backup may take the place of what is there.
+    pub fn accepts(&self, manifest: &Manifest) -> Result<(), RestoreError> {
+        let written = manifest.instance.as_ref();
+        if let (Some(wanted), Some(found)) = (&self.of, written)
+            && !found.is_same(wanted)
+        {
+            return Err(RestoreError::ForeignBackup(format!(
+                "the backup is of Instance {found}, not of {wanted}"
+            )));
+        }
+        let (Some(ours), Some(theirs)) = (&self.master_key, &manifest.master_key) else {
+            return Ok(());
+        };
+        let nothing_encrypted = manifest.database.encrypted_rows == Some(0);
+        if ours == theirs || nothing_encrypted {
+            return Ok(());
+        }
+        Err(RestoreError::KeyMissing(format!(
+            "the stored secrets in the backup were encrypted with the master key of fingerprint {theirs}, this Instance has {ours}"
+        )))
+    }
+
+    /// The keys that open a part.
+    pub fn identities(&self, part: &Part) -> Result<Vec<Identity>, RestoreError> {
+        if !part.is_encrypted() {
+            return Ok(vec![]);
+        }
+        let Some(file) = &self.identity else {
+            return Err(RestoreError::KeyMissing(format!(
+                "{} is encrypted, and no private key is given",
+                part.name
+            )));
+        };
+        read_identities(file)
+    }
+}
+
+/// The file of `age-keygen`: one key in a line, comments.
+fn read_identities(file: &Path) -> Result<Vec<Identity>, RestoreError> {
+    let missing = |words: &str| RestoreError::KeyMissing(format!("the private key: {words}"));
+    let text = std::fs::read_to_string(file).map_err(|error| missing(&error.to_string()))?;
+    let keys: Vec<Identity> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        // What it holds instead is not repeated: it may be a key of another kind.
+        .map(|line| {
+            line.parse()
+                .map_err(|_| missing("it is none of age (AGE-SECRET-KEY-1…)"))
+        })
+        .collect::<Result<_, _>>()?;
+    if keys.is_empty() {
+        return Err(missing("the file holds none"));
+    }
+    Ok(keys)
+}

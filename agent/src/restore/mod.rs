@@ -1,0 +1,173 @@
+//! `restore`: what a backup holds takes the place of what a database holds, whole or not at all.
+//!
+//! Everything happens in one transaction of the application's own role. It is committed only after the last byte was
+//! read, the checksum of the manifest was met, and every table has the rows that the manifest tells. Whatever fails
+//! before leaves the database as it was.
+
+mod clear;
+mod input;
+mod load;
+mod manifest;
+mod open;
+mod place;
+
+use std::process::ExitCode;
+
+use object_store::path::Path as Place;
+
+use crate::backup::MANIFEST;
+use crate::backup::dump::Client;
+use crate::environment::Environment;
+use crate::migrate::journal::Journal;
+use crate::process::StopSignals;
+use crate::result::{Exit, Failure, Reason, Record, Success};
+use crate::storage::Content;
+use crate::target::server_version;
+use input::Input;
+use manifest::Manifest;
+
+/// Larger manifests do not exist: ten thousand tables take less.
+const MANIFEST_LIMIT: usize = 4 << 20;
+/// Bringing the planner's statistics up to date is not worth more.
+const ANALYZE_WITHIN: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// Why a backup is not restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Nothing that was meant.
+    #[error("no complete backup {0}")]
+    NotFound(String),
+    /// What is there is not what was written.
+    #[error("{0}")]
+    Corrupt(String),
+    /// It is another installation's.
+    #[error("{0}")]
+    ForeignBackup(String),
+    /// It cannot be decrypted, or what it holds cannot be.
+    #[error("{0}")]
+    KeyMissing(String),
+    /// PostgreSQL refused what it was given.
+    #[error("{0}")]
+    Refused(String),
+    /// It may go better at another time.
+    #[error("{0}")]
+    Failed(String),
+    /// Something of the operating system.
+    #[error("{0}")]
+    System(String),
+}
+
+impl Reason for RestoreError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "NotFound",
+            Self::Corrupt(_) => "Corrupt",
+            Self::ForeignBackup(_) => "ForeignBackup",
+            Self::KeyMissing(_) => "KeyMissing",
+            Self::Refused(_) | Self::Failed(_) => "RestoreFailed",
+            Self::System(_) => "Internal",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NotFound(_)
+            | Self::Corrupt(_)
+            | Self::ForeignBackup(_)
+            | Self::KeyMissing(_)
+            | Self::Refused(_) => Exit::Refused,
+            Self::Failed(_) => Exit::Temporary,
+            Self::System(_) => Exit::Internal,
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(environment: &Environment) -> ExitCode {
+    let mut record = Record::start("restore", environment);
+    let outcome = match StopSignals::listen() {
+        Ok(mut stop) => tokio::select! {
+            outcome = steps(environment, &mut record) => outcome,
+            // Whoever is dropped ends its programs, and the database goes back to what it was.
+            signal = stop.next() => Err(Failure::terminated(signal)),
+        },
+        Err(error) => Err(RestoreError::System(error.to_string()).into()),
+    };
+    record.finish(outcome)
+}
+
+async fn steps(environment: &Environment, record: &mut Record) -> Result<Success, Failure> {
+    record.step("input");
+    let input = Input::read(environment)?;
+
+    record.step("storage");
+    let folder = place::find(&input.storage, &input.from).await?;
+    record.fact("location", format!("{}/", input.storage.url_of(&folder)));
+    let text = input
+        .storage
+        .small(&folder.clone().join(MANIFEST), MANIFEST_LIMIT)
+        .await?;
+    let sum = Content::of(&text).sha256;
+    if input.sha256.as_ref().is_some_and(|wanted| *wanted != sum) {
+        let text = format!("{MANIFEST} is another one than was written: its SHA-256 is {sum}");
+        return Err(RestoreError::Corrupt(text).into());
+    }
+    let manifest = Manifest::parse(&text)?;
+    tell(&manifest, record);
+    input.accepts(&manifest)?;
+    let dump = manifest.dump()?;
+    let identities = input.identities(dump)?;
+
+    record.step("connect");
+    let connection = input.target.wait_for_database().await?;
+    let version = server_version(&connection).await?;
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    let path = environment.get("PATH").unwrap_or_default();
+    let client = Client::find(path, major.unwrap_or_default())?;
+    drop(connection);
+
+    record.step("restore");
+    let object = open::Object {
+        storage: &input.storage,
+        place: Place::from_iter(folder.parts()).join(dump.name.clone()),
+        wanted: dump.content(),
+        identities: &identities,
+    };
+    load::run(&input.target.url, &client, object, &manifest).await?;
+
+    record.step("check");
+    let connection = input.target.wait_for_database().await?;
+    let journal = Journal::read(&connection).await?;
+    let wanted = manifest.database.migrations.as_ref();
+    if wanted.is_some_and(|wanted| wanted.sha256 != journal.fingerprint()) {
+        // The transaction is through: somebody else writes here.
+        let text = "the journal of migrations is not the backup's: somebody else has written to this database";
+        return Err(RestoreError::Refused(text.into()).into());
+    }
+    let analyze = connection.client().batch_execute("ANALYZE");
+    if !matches!(
+        tokio::time::timeout(ANALYZE_WITHIN, analyze).await,
+        Ok(Ok(()))
+    ) {
+        tracing::warn!("the planner's statistics are not up to date; autovacuum does it");
+    }
+    Ok(Success::Done)
+}
+
+fn tell(manifest: &Manifest, record: &mut Record) {
+    record.fact("time", manifest.begun.clone());
+    record.fact("bytes", manifest.parts.iter().map(|p| p.bytes).sum::<u64>());
+    record.fact("tables", manifest.database.tables.len());
+    if let Some(version) = &manifest.app_version {
+        record.fact("appVersion", version.clone());
+    }
+    if let Some(migrations) = &manifest.database.migrations {
+        record.fact("migrations", migrations.rows);
+    }
+    if let Some(instance) = &manifest.instance {
+        record.fact("of", instance.to_string());
+    }
+}
