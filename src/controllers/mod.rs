@@ -1,14 +1,18 @@
 //! The controllers, what they all see of the cluster, and how they are started. They never call each other: what one writes, the other
 //! sees through its cache.
 
+pub mod archive;
 pub mod backup;
 pub mod cluster_defaults;
 pub mod database;
 pub mod instance;
+pub mod restore;
 
-use crate::crd::{Instance, PaperclipBackup, PaperclipClusterDefaults, PaperclipDatabase};
+use crate::crd::{
+    Instance, PaperclipBackup, PaperclipClusterDefaults, PaperclipDatabase, PaperclipRestore,
+};
 use crate::shared::backoff::Failures;
-use crate::shared::cache::{Cache, View};
+use crate::shared::cache::{Cache, Key, Subscriber, View};
 use crate::shared::context::{Context, wakes_itself, wakes_labelled, wakes_owner};
 use crate::shared::controller::{Reconcile, Roll, Runner};
 use crate::shared::foreign::{HTTP_ROUTE, HttpRoute, PROMETHEUS_RULE, SERVICE_MONITOR};
@@ -49,6 +53,8 @@ pub struct Caches {
     pub databases: Arc<Cache<Guarded<PaperclipDatabase>>>,
     /// PaperclipBackups.
     pub backups: Arc<Cache<Guarded<PaperclipBackup>>>,
+    /// PaperclipRestores.
+    pub restores: Arc<Cache<Guarded<PaperclipRestore>>>,
     /// StatefulSets of ours.
     pub stateful_sets: Arc<Cache<Workload>>,
     /// Deployments of ours.
@@ -93,6 +99,7 @@ pub struct World {
     instance: (Roll, Arc<Triggers>),
     database: (Roll, Arc<Triggers>),
     backup: (Roll, Arc<Triggers>),
+    restore: (Roll, Arc<Triggers>),
     defaults: (Roll, Arc<Triggers>),
 }
 
@@ -110,6 +117,10 @@ impl World {
         let backup = (
             Roll::new(Kind::of::<PaperclipBackup>()),
             Triggers::new(metrics.queue("backup")),
+        );
+        let restore = (
+            Roll::new(Kind::of::<PaperclipRestore>()),
+            Triggers::new(metrics.queue("restore")),
         );
         let (wake_instance, wake_database) = (instance.1.clone(), database.1.clone());
         let forget = metrics.clone();
@@ -137,7 +148,12 @@ impl World {
             .on_itself(backup.0.follow())
             .on_itself(wakes_itself(backup.1.clone()))
             .on_owner(wakes_owner("Instance", wake_instance.clone()))
-            .on_owner(wakes_owner("PaperclipBackup", backup.1.clone()));
+            .on_owner(wakes_owner("PaperclipBackup", backup.1.clone()))
+            .on_owner(wakes_owner("PaperclipRestore", restore.1.clone()));
+        let restores = Cache::new(&[manager::INSTANCE], scopes)
+            .on_itself(restore.0.follow())
+            .on_itself(wakes_itself(restore.1.clone()))
+            .on_owner(wakes_target(wake_instance.clone()));
         let defaults = (
             Roll::new(Kind::of::<PaperclipClusterDefaults>()),
             Triggers::new(metrics.queue("clusterdefaults")),
@@ -150,11 +166,13 @@ impl World {
             instance: wake_instance.clone(),
             database: wake_database.clone(),
             backup: backup.1.clone(),
+            restore: restore.1.clone(),
         };
         let caches = Arc::new(Caches {
             instances,
             databases: Arc::new(databases),
             backups: Arc::new(backups),
+            restores: Arc::new(restores),
             stateful_sets: child.cache(),
             deployments: child.cache(),
             services: child.cache(),
@@ -183,6 +201,7 @@ impl World {
             instance,
             database,
             backup,
+            restore,
             defaults,
         }
     }
@@ -207,6 +226,7 @@ impl World {
         w.start::<Instance, _>("informer Instance", "", &c.instances);
         w.start::<PaperclipDatabase, _>("informer PaperclipDatabase", "", &c.databases);
         w.start::<PaperclipBackup, _>("informer PaperclipBackup", "", &c.backups);
+        w.start::<PaperclipRestore, _>("informer PaperclipRestore", "", &c.restores);
         w.start::<apps::v1::StatefulSet, _>("informer StatefulSet", SELECTOR, &c.stateful_sets);
         w.start::<apps::v1::Deployment, _>("informer Deployment", SELECTOR, &c.deployments);
         w.start::<core::v1::Service, _>("informer Service", SELECTOR, &c.services);
@@ -265,6 +285,7 @@ impl World {
                 c.instances.synced(),
                 c.databases.synced(),
                 c.backups.synced(),
+                c.restores.synced(),
                 c.stateful_sets.synced(),
                 c.deployments.synced(),
                 c.services.synced(),
@@ -325,6 +346,12 @@ impl World {
             self.caches.clone(),
             backup_failures.clone(),
         );
+        let restore_failures = Arc::new(Failures::default());
+        let restore = restore::Controller::new(
+            context.clone(),
+            self.caches.clone(),
+            restore_failures.clone(),
+        );
         tokio::join!(
             run(
                 instance,
@@ -348,6 +375,14 @@ impl World {
                 &self.backup,
                 &context,
                 backup_failures,
+                &stop
+            ),
+            run(
+                restore,
+                &self.caches.restores,
+                &self.restore,
+                &context,
+                restore_failures,
                 &stop
             ),
             run(
@@ -384,6 +419,18 @@ async fn run<R: Reconcile>(
     .await;
 }
 
+/// Wakes the Instance that is restored into, whoever made the restore.
+fn wakes_target(triggers: Arc<Triggers>) -> Subscriber<Guarded<PaperclipRestore>> {
+    Box::new(move |old, new| {
+        for seen in [old, new].into_iter().flatten() {
+            if let Guarded::Ok(object) = &seen.view {
+                let name = restore::phase::target(object);
+                triggers.push(Key::new(&seen.key.namespace, name));
+            }
+        }
+    })
+}
+
 /// Makes caches of child kinds, which wake whoever owns the object.
 struct Children {
     scopes: Vec<String>,
@@ -393,6 +440,7 @@ struct Children {
     instance: Arc<Triggers>,
     database: Arc<Triggers>,
     backup: Arc<Triggers>,
+    restore: Arc<Triggers>,
 }
 
 impl Children {
@@ -401,7 +449,8 @@ impl Children {
             Cache::new(MANAGERS, &self.scopes)
                 .on_owner(wakes_owner("Instance", self.instance.clone()))
                 .on_owner(wakes_owner("PaperclipDatabase", self.database.clone()))
-                .on_owner(wakes_owner("PaperclipBackup", self.backup.clone())),
+                .on_owner(wakes_owner("PaperclipBackup", self.backup.clone()))
+                .on_owner(wakes_owner("PaperclipRestore", self.restore.clone())),
         )
     }
 }

@@ -329,15 +329,31 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     ("backup.s3.bucket", "{}", "bbb"),
     ("backup.encryption.recipients[]", "{}", "a"),
     ("backup.appNative.", "{}", ""),
-    ("restore.", "{restore: {s3: {bucket: bbb}}}", ""),
-    ("restore.s3.bucket", "{}", "bbb"),
-    ("restore.include[]", "{}", "Files"),
     (
-        "restore.identitySecretRef.",
-        "{restore: {identitySecretRef: {name: a, key: b}}}",
+        "restoreFrom",
+        "{restore: {s3: {bucket: bbb}}}",
+        "'2026-11-22'",
+    ),
+    (
+        "restore.",
+        "{restoreFrom: x, restore: {s3: {bucket: bbb}}}",
         "",
     ),
-    ("restore.safetyBackup", "{}", "false"),
+    (
+        "restore.include[]",
+        "{restoreFrom: x, restore: {s3: {bucket: bbb}}}",
+        "Files",
+    ),
+    (
+        "restore.identitySecretRef.",
+        "{restoreFrom: x, restore: {s3: {bucket: bbb}, identitySecretRef: {name: a, key: b}}}",
+        "",
+    ),
+    (
+        "restore.safetyBackup",
+        "{restoreFrom: x, restore: {s3: {bucket: bbb}}}",
+        "false",
+    ),
     ("restore.pauseAgents", "{}", "true"),
     (
         "tailscale.",

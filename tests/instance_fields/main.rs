@@ -94,6 +94,7 @@ fn effect(spec: &Value) -> Result<Effect, String> {
         exposure: &Exposure::open(&v),
         migrate: Some("m"),
         bootstrap: Some("b"),
+        restore: Some(false),
         hold_service: false,
         pod_management: None,
     };
@@ -107,11 +108,8 @@ fn effect(spec: &Value) -> Result<Effect, String> {
         })
         .collect();
     let beside = format!(
-        "{:?} {:?} {} {:?}",
-        verdict.references,
-        desired.claim,
-        v.hold.is_some(),
-        instance.spec.suspended
+        "{:?} {:?} {:?}",
+        verdict.references, desired.claim, instance.spec.suspended
     );
     Ok(Effect {
         told,

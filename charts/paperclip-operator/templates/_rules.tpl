@@ -3,7 +3,7 @@ Rights of the operator in the namespaces that it works in. A rule has the commen
 docs/rbac.md is made of these comments, and a test refuses a rule without one.
 */}}
 {{- define "paperclip-operator.rules" -}}
-# Instances are read and watched. `patch` sets and removes the finalizer; the spec is never written.
+# Instances are read and watched. `patch` sets and removes the finalizer, and takes `restoreFrom` out of the spec once it was brought back.
 - apiGroups: [paperclip.inc]
   resources: [instances]
   verbs: [get, list, watch, patch]
@@ -15,13 +15,17 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [paperclip.inc]
   resources: [paperclipbackups]
   verbs: [get, list, watch, create, patch, delete]
+# Restores that people ask for, and the one that `restoreFrom` of an Instance asks for; it is removed if the value is, and nothing was touched.
+- apiGroups: [paperclip.inc]
+  resources: [papercliprestores]
+  verbs: [get, list, watch, create, patch, delete]
 # Conditions, phase and the other observed facts.
 - apiGroups: [paperclip.inc]
-  resources: [instances/status, paperclipdatabases/status, paperclipbackups/status]
+  resources: [instances/status, paperclipdatabases/status, paperclipbackups/status, papercliprestores/status]
   verbs: [patch]
 # Owner references that block deletion: clusters with the admission plugin OwnerReferencesPermissionEnforcement (OpenShift) ask for this.
 - apiGroups: [paperclip.inc]
-  resources: [instances/finalizers, paperclipdatabases/finalizers, paperclipbackups/finalizers]
+  resources: [instances/finalizers, paperclipdatabases/finalizers, paperclipbackups/finalizers, papercliprestores/finalizers]
   verbs: [update]
 # The server's workload and PostgreSQL's. `delete` is for a change of the workload's kind.
 - apiGroups: [apps]
@@ -59,7 +63,7 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
   resources: [servicemonitors, prometheusrules]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
-# Schema migrations and backups. `delete` is for Jobs whose turn is over.
+# Schema migrations, backups and restores. `delete` is for Jobs whose turn is over.
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]

@@ -2,7 +2,8 @@
 //! is begun, and only to say which one is missing; nothing of them is kept.
 
 use super::super::Caches;
-use super::{build, status};
+use super::status;
+use crate::controllers::archive::job;
 use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase};
 use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::cache::{Key, Seen};
@@ -70,7 +71,7 @@ pub async fn read(
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     let job = caches
         .jobs
-        .get(&named(&build::job_name(&key.name, uid)))
+        .get(&named(&job::name(&key.name, uid)))
         .filter(|job| job.controller.as_ref().is_some_and(|c| *c.uid == *uid));
     let mut found = Found {
         instance: instance.and_then(|key| caches.instances.get(&key)),

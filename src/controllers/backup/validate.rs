@@ -1,20 +1,17 @@
 //! Raw spec and what it refers to, to [`Validated`]. Pure. After this step nobody looks at the raw spec.
 
-mod destination;
-
-pub use destination::Destination;
-
 use super::dereference::Found;
-use crate::crd::database::DatabaseEngine;
+use crate::controllers::archive::destination::{self, Destination};
+use crate::controllers::archive::job;
+use crate::controllers::archive::source::{self, Source};
 use crate::crd::instance::DatabaseMode;
 use crate::crd::shared::{BackupPart, DeletionPolicy, VerificationLevel};
-use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase, SecretKeyRef, text, word};
+use crate::crd::{Instance, PaperclipBackup, text, word};
 use crate::shared::conditions::{list, quote};
 use crate::shared::duration;
 use crate::shared::names::API_VERSION;
 use crate::shared::options::Options;
-use k8s_openapi::api::core::v1::{LocalObjectReference, ResourceRequirements, Toleration};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -24,8 +21,6 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(6 * 3600);
 /// The description of an installation travels in a variable of the Job; the kernel takes no longer one.
 const SPEC_LIMIT: usize = 100 << 10;
-/// Major version whose client is used for a database that has not told its own.
-const VERSION: i32 = 17;
 
 /// What is looked at.
 pub struct Input<'a> {
@@ -85,28 +80,9 @@ pub struct Validated {
     pub notes: Vec<String>,
 }
 
-/// The database.
-#[derive(Debug)]
-pub struct Source {
-    /// Where its URL is.
-    pub url: SecretKeyRef,
-    /// Image with the programs of its version.
-    pub image: String,
-    /// Secrets for the registry.
-    pub pull_secrets: Vec<LocalObjectReference>,
-    /// Labels that nodes must have.
-    pub node_selector: BTreeMap<String, String>,
-    /// Taints that the pod bears.
-    pub tolerations: Vec<Toleration>,
-    /// Priority class.
-    pub priority_class: Option<String>,
-    /// Which engine runs it.
-    pub engine: DatabaseEngine,
-}
-
 /// Names of the Secrets that a Job would mount.
 pub fn secrets(object: &PaperclipBackup, found: &Found) -> Vec<String> {
-    destination::resolve(object, found.instance())
+    where_to(object, found.instance())
         .ok()
         .flatten()
         .map(|d| d.secrets())
@@ -144,8 +120,8 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
         .or(spec.database_ref.as_ref())
         .map(|r| r.name.clone())
         .unwrap_or_default();
-    let Some(destination) = destination::resolve(object, found.instance())
-        .or_else(|text| refused("InvalidSpec", text))?
+    let Some(destination) =
+        where_to(object, found.instance()).or_else(|text| refused("InvalidSpec", text))?
     else {
         return refused(
             "NoDestination",
@@ -164,7 +140,8 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
             );
         }
     };
-    let source = source(found, &installation)?;
+    let source = source::of(found.database(), &installation)
+        .map_err(|text| Verdict::Waiting("WaitingForChild", text))?;
     let described = parts
         .contains(&BackupPart::Spec)
         .then(|| found.instance().map(description))
@@ -199,7 +176,7 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
             .resources
             .as_deref()
             .cloned()
-            .unwrap_or_else(default_resources),
+            .unwrap_or_else(job::default_resources),
         deadline,
         policy: policy(found.instance()),
         agent_image: input.options.agent_image.clone(),
@@ -209,6 +186,27 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
         name,
         uid,
     })
+}
+
+/// What the object says, else what its Instance says. `None`: nobody says. An error says what is wrong, with its path.
+fn where_to(
+    object: &PaperclipBackup,
+    instance: Option<&Instance>,
+) -> Result<Option<Destination>, String> {
+    let spec = &object.spec;
+    let name = spec
+        .instance_ref
+        .as_ref()
+        .or(spec.database_ref.as_ref())
+        .map_or("", |r| r.name.as_str());
+    let own = spec.storage.as_ref().and_then(|s| s.s3.as_ref());
+    let found = match own {
+        Some(own) => Some(("spec.storage.s3", destination::of_storage(own, name))),
+        None => instance.and_then(|i| destination::of_instance(name, i)),
+    };
+    found
+        .map(|(path, destination)| destination::check(path, destination))
+        .transpose()
 }
 
 /// What is asked for and not built: a backup without it must not be taken for one with it.
@@ -288,47 +286,6 @@ fn missing_secrets(found: &Found) -> Result<(), Verdict> {
     }
 }
 
-fn source(found: &Found, name: &str) -> Result<Source, Verdict> {
-    let Some(database) = found.database() else {
-        return Err(Verdict::Waiting(
-            "WaitingForChild",
-            format!("waiting for PaperclipDatabase \"{name}\""),
-        ));
-    };
-    let status = database.status.clone().unwrap_or_default();
-    let Some(url) = status.connection_secret_ref else {
-        return Err(Verdict::Waiting(
-            "WaitingForChild",
-            format!("PaperclipDatabase \"{name}\" has not told where its connection URL is"),
-        ));
-    };
-    let spec = &database.spec;
-    let version = spec.version.or(status.version).unwrap_or(VERSION);
-    Ok(Source {
-        url,
-        image: text(spec.image.as_ref())
-            .map_or_else(|| format!("postgres:{version}-alpine"), ToOwned::to_owned),
-        pull_secrets: spec
-            .image_pull_secrets
-            .iter()
-            .map(|s| LocalObjectReference {
-                name: s.name.clone(),
-            })
-            .collect(),
-        node_selector: spec.node_selector.clone(),
-        tolerations: spec.tolerations.clone(),
-        priority_class: text(spec.priority_class_name.as_ref()).map(ToOwned::to_owned),
-        engine: engine(database),
-    })
-}
-
-fn engine(database: &PaperclipDatabase) -> DatabaseEngine {
-    word(database.spec.engine.as_ref())
-        .ok()
-        .flatten()
-        .unwrap_or(DatabaseEngine::Managed)
-}
-
 fn recipients(object: &PaperclipBackup) -> Result<Vec<String>, Verdict> {
     let Some(encryption) = &object.spec.encryption else {
         return Ok(vec![]);
@@ -401,6 +358,11 @@ fn about(object: &PaperclipBackup, found: &Found, installation: &str) -> Value {
         if let Some(version) = version {
             about["appVersion"] = version.into();
         }
+        // Never the key: what tells later whether somebody has it.
+        let key = instance.status.as_ref().and_then(|s| s.master_key.as_ref());
+        if let Some(fingerprint) = key.and_then(|k| k.fingerprint.as_ref()) {
+            about["masterKey"] = fingerprint.as_str().into();
+        }
     } else if let Some(database) = found.database() {
         about["databaseObject"] = subject(database.metadata.uid.as_deref());
     }
@@ -448,16 +410,4 @@ fn notes(object: &PaperclipBackup) -> Vec<String> {
         }
     }
     notes
-}
-
-fn default_resources() -> ResourceRequirements {
-    ResourceRequirements {
-        requests: Some(
-            [("cpu", "50m"), ("memory", "64Mi")]
-                .map(|(k, q)| (k.to_owned(), Quantity(q.into())))
-                .into(),
-        ),
-        limits: None,
-        claims: None,
-    }
 }

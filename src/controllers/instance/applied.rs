@@ -41,6 +41,8 @@ pub enum Part {
     Database,
     /// PaperclipBackup.
     Backup,
+    /// PaperclipRestore.
+    Restore,
     /// Job of the migration.
     Migration,
     /// Job of the first admin.
@@ -65,6 +67,7 @@ impl Part {
             Self::Claim => "persistentvolumeclaim",
             Self::Database => "paperclipdatabase",
             Self::Backup => "paperclipbackup",
+            Self::Restore => "papercliprestore",
             Self::Migration | Self::Bootstrap => "job",
         }
     }

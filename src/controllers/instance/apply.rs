@@ -50,6 +50,7 @@ pub async fn apply(
         claim,
         database,
         backup,
+        restore,
         migration,
         bootstrap,
     } = desired;
@@ -162,6 +163,7 @@ pub async fn apply(
             Part::Backup,
             to.put::<PaperclipBackup, _>(&c.backups, backup.as_ref(), main),
         ),
+        (Part::Restore, to.make(&c.restores, restore.as_ref())),
         (Part::Migration, to.make(&c.jobs, migration.as_ref())),
         (Part::Bootstrap, to.make(&c.jobs, bootstrap.as_ref())),
     ];

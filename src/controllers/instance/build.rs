@@ -18,6 +18,7 @@ pub mod monitoring;
 pub mod network_policy;
 pub mod pod;
 pub mod probes;
+pub mod restore;
 pub mod secrets;
 pub mod serve;
 pub mod service;
@@ -73,6 +74,8 @@ pub struct Desired {
     pub database: Option<Wish>,
     /// Its backups by a schedule.
     pub backup: Option<Wish>,
+    /// The restore that is to be asked for; `None`: none is.
+    pub restore: Option<Wish>,
     /// The migration that is to begin; `None`: none is.
     pub migration: Option<Wish>,
     /// The making of the first admin that is to begin; `None`: none is.
@@ -109,6 +112,7 @@ impl Desired {
             claim: _,
             database,
             backup,
+            restore,
             migration,
             bootstrap,
         } = self;
@@ -129,6 +133,7 @@ impl Desired {
             jobs_policy.as_ref(),
             database.as_ref(),
             backup.as_ref(),
+            restore.as_ref(),
             migration.as_ref(),
             bootstrap.as_ref(),
         ]
@@ -165,6 +170,8 @@ pub struct Setting<'a> {
     pub migrate: Option<&'a str>,
     /// Stamp of the making of the first admin that is to begin, if it is.
     pub bootstrap: Option<&'a str>,
+    /// The restore is to be asked for; true: by the name of a PaperclipBackup.
+    pub restore: Option<bool>,
     /// The Service waits for the first admin inside the cluster.
     pub hold_service: bool,
     /// `podManagementPolicy` of the StatefulSet that is there; it cannot be changed.
@@ -280,6 +287,11 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
         claim: claim::build(v),
         database: database::build(v).map(|d| Wish::of(&d)).transpose()?,
         backup: backup::build(v).map(|b| Wish::of(&b)).transpose()?,
+        restore: s
+            .restore
+            .and_then(|names_backup| restore::build(v, names_backup))
+            .map(|r| Wish::of(&r))
+            .transpose()?,
         migration: s
             .migrate
             .map(|name| Wish::of(&migration::build(v, s, name)))

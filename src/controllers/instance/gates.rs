@@ -1,16 +1,19 @@
-//! What the server waits for, and what happens to it meanwhile. A gate never stops a server that serves: only `suspended` does. Pure.
+//! What the server waits for, and what happens to it meanwhile. A gate never stops a server that serves: only `suspended` and a restore
+//! that has begun do. Pure.
 
 use super::build::{self, Server};
 use super::observed::{Observed, job_state};
+use super::restore::{Hold, Restores};
 use super::validate::Validated;
+use crate::crd::Instance;
 use crate::crd::instance::{BootstrapState, InstanceStatus, MigrationState};
 use crate::shared::views::JobState;
 
 /// What the server waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Something that is not built and that the server must not start without.
-    Hold(&'static str),
+    /// Data that are to be brought back.
+    Restore,
     /// Secrets or ConfigMaps.
     References,
     /// The database.
@@ -27,7 +30,7 @@ impl Wait {
     /// For people.
     pub fn text(&self, name: &str) -> String {
         match self {
-            Self::Hold(why) => (*why).to_owned(),
+            Self::Restore => "waits for a restore".to_owned(),
             Self::References => "waits for what the spec refers to".to_owned(),
             Self::Database => format!("waits for PaperclipDatabase \"{name}\""),
             Self::Migration => "waits for the migration of the database".to_owned(),
@@ -70,20 +73,19 @@ pub struct Plan {
     pub migration: Option<Migration>,
     /// How the making of the first admin stands; `None`: nobody is to be made.
     pub bootstrap: Option<State>,
+    /// What a restore asks for.
+    pub hold: Hold,
 }
 
 /// Decides. `broken`: a reference does not hold.
-pub fn plan(
-    v: &Validated<'_>,
-    observed: &Observed,
-    status: Option<&InstanceStatus>,
-    broken: bool,
-) -> Plan {
+pub fn plan(v: &Validated<'_>, observed: &Observed, instance: &Instance, broken: bool) -> Plan {
+    let status = instance.status.as_ref();
+    let restores = Restores::of(instance, observed);
+    let hold = restores.hold();
+    let held = hold != Hold::None;
     let child = observed.child().filter(|_| v.database.has_child());
     let ready = child.is_some_and(|c| c.ready() && c.connection().is_some());
-    let restored = status
-        .and_then(|s| s.restore.as_ref())
-        .and_then(|r| r.source.as_deref());
+    let restored = restores.data(status);
     let migration = child.map(|child| {
         let hash = build::migration::hash(&v.image.reference, child.uid, restored);
         let job = v.id.names.migrate(&hash);
@@ -92,7 +94,7 @@ pub fn plan(
             Some(JobState::Complete) => State::Complete,
             Some(JobState::Failed(why)) => State::Failed(why),
             Some(JobState::Running) => State::Running,
-            None if ready && v.hold.is_none() && !v.suspended => State::Due,
+            None if ready && !held && !v.suspended => State::Due,
             None => State::Waiting,
         };
         Migration { job, state }
@@ -104,7 +106,7 @@ pub fn plan(
         let may_begin = match &child {
             Some(_) => migrated,
             // The database is on the data volume, which the server itself has as soon as it is there.
-            None => v.hold.is_none() && !v.suspended && !broken && never_served(observed, status),
+            None => !held && !v.suspended && !broken && never_served(observed, status),
         };
         bootstrap(v, observed, status, may_begin && !v.suspended)
     });
@@ -112,19 +114,20 @@ pub fn plan(
         .as_ref()
         .is_some_and(|state| *state != State::Complete)
         && never_served(observed, status);
-    let wait = match v.hold {
-        Some(why) => Some(Wait::Hold(why)),
-        None if broken => Some(Wait::References),
-        None if v.database.has_child() && !ready => Some(Wait::Database),
-        None if v.database.has_child() && !migrated => Some(Wait::Migration),
+    let wait = match hold {
+        Hold::Wait | Hold::Stop => Some(Wait::Restore),
+        Hold::None if broken => Some(Wait::References),
+        Hold::None if v.database.has_child() && !ready => Some(Wait::Database),
+        Hold::None if v.database.has_child() && !migrated => Some(Wait::Migration),
         // Who was open to the world before cannot be protected any more; a first start can.
-        None if unclaimed => Some(Wait::Bootstrap),
-        None => None,
+        Hold::None if unclaimed => Some(Wait::Bootstrap),
+        Hold::None => None,
     };
     Plan {
         wait,
         migration,
         bootstrap,
+        hold,
     }
 }
 
@@ -256,7 +259,7 @@ impl Plan {
         observed: &Observed,
         hash: Option<&'h str>,
     ) -> Server<'h> {
-        if v.suspended {
+        if v.suspended || (self.hold == Hold::Stop && !self.is_held()) {
             return Server::Run {
                 replicas: 0,
                 config_hash: hash,

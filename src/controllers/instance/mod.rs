@@ -19,6 +19,7 @@ mod memory;
 mod observed;
 mod prune;
 mod report;
+pub mod restore;
 mod retained;
 mod status;
 mod undecodable;
@@ -49,6 +50,7 @@ use keys::Keys;
 use memory::{Memory, Remembered};
 use observed::Observed;
 use report::Done;
+use restore::Restores;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::{Instrument, info_span};
@@ -236,8 +238,13 @@ impl Controller {
         self.set_finalizer(pass.seen, holds).await?;
         let before = self.observe(pass);
         let (mut found, learned) = self.dereference(pass, &before, remembered).await?;
-        let verdict =
+        let mut verdict =
             info_span!("validate").in_scope(|| validate(self.input(pass, &learned), &found));
+        let restores = Restores::of(pass.instance, &before);
+        if let Some(v) = &mut verdict.validated {
+            v.environment.pause_agents |= restores.is_checking();
+        }
+        let verdict = verdict;
         let mut done = Done::default();
         if let Some(v) = &verdict.validated
             && !is_hands_off(&pass.instance.metadata)
@@ -250,7 +257,7 @@ impl Controller {
                     .map_err(|e| Failure::new("connections", e.reason(), &e))?;
             }
             let broken = verdict.is_broken() || done.keys.broken.is_some();
-            let mut plan = gates::plan(v, &before, pass.instance.status.as_ref(), broken);
+            let mut plan = gates::plan(v, &before, pass.instance, broken);
             done.exposure = exposure::decide(
                 v,
                 &before,
@@ -272,6 +279,7 @@ impl Controller {
             let writes = self.write(pass, v, &decided, &before, &mut done.takeover, remembered);
             done.applied = Box::pin(writes).await?;
             done.plan = Some(plan);
+            self.clear_restore_from(pass, &before).await?;
         }
         done.outside = status::Outside::of(&found);
         self.report(pass, &verdict, &done, remembered)
@@ -393,9 +401,8 @@ impl Controller {
         }
         let learned = remembered.learned.clone().unwrap_or_default();
         let verdict = validate(self.input(pass, &learned), &Found::default());
-        let status = pass.instance.status.as_ref();
         verdict.validated.as_ref().is_some_and(|v| {
-            gates::plan(v, before, status, false).needs_hash(v)
+            gates::plan(v, before, pass.instance, false).needs_hash(v)
                 && self
                     .takeover(pass, v, before, &Exposure::default())
                     .is_ok_and(|t| !t.rollout.holds())

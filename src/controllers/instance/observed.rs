@@ -3,9 +3,10 @@
 
 use super::workload::{WorkloadKind, Workloads};
 use crate::controllers::Caches;
+use crate::controllers::restore::phase;
 use crate::crd::backup::{BackupPhase, PaperclipBackupStatus};
 use crate::crd::database::{DatabaseEngine, PaperclipDatabaseStatus};
-use crate::crd::{PaperclipBackup, PaperclipDatabase};
+use crate::crd::{PaperclipBackup, PaperclipDatabase, PaperclipRestore};
 use crate::shared::cache::{Cache, Key, Seen, View};
 use crate::shared::conditions::find;
 use crate::shared::foreign::HttpRoute;
@@ -25,6 +26,8 @@ pub struct Observed {
     pub database: Option<Arc<Seen<Guarded<PaperclipDatabase>>>>,
     /// Its backups by a schedule.
     pub backup: Option<Arc<Seen<Guarded<PaperclipBackup>>>>,
+    /// Restores into this Instance, whoever asked for them.
+    pub restores: Vec<Arc<Seen<Guarded<PaperclipRestore>>>>,
     /// Name of the one of them that is being taken.
     pub backing_up: Option<String>,
     /// What runs the server.
@@ -150,6 +153,7 @@ impl Observed {
             database_claim: caches.claims.get(&key(&names.database_data())).is_some(),
             workloads: Workloads::of(kind, stateful_set, deployment),
             jobs,
+            restores: restores(caches, &main),
             database,
             backup,
             backing_up,
@@ -249,6 +253,17 @@ fn running(caches: &Caches, policy: &str) -> Option<String> {
         Guarded::Undecodable { .. } => false,
     });
     found.map(|seen| seen.key.name.to_string())
+}
+
+fn restores(caches: &Caches, main: &Key) -> Vec<Arc<Seen<Guarded<PaperclipRestore>>>> {
+    let mut all = caches.restores.all();
+    all.retain(|seen| match &seen.view {
+        Guarded::Ok(restore) => {
+            seen.key.namespace == main.namespace && *phase::target(restore) == *main.name
+        }
+        Guarded::Undecodable { .. } => false,
+    });
+    all
 }
 
 fn ours<V: View>(cache: &Cache<V>, key: &Key, uid: &str) -> Option<Arc<Seen<V>>> {

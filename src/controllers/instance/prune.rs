@@ -1,13 +1,18 @@
-//! Removes what has had its turn: Jobs that must make room, because a Job cannot be changed and one of its name cannot be made twice, and
-//! accounts that no pod runs as any more.
+//! Removes what has had its turn: Jobs that must make room, because a Job cannot be changed and one of its name cannot be made twice,
+//! restores that nobody asks for any more, and accounts that no pod runs as any more.
 
 use super::applied::{Applied, Part};
 use super::gates::{Plan, State};
 use super::observed::{self, Observed};
+use super::restore;
 use super::validate::Validated;
 use crate::controllers::Caches;
+use crate::controllers::restore::phase;
+use crate::crd::PaperclipRestore;
+use crate::crd::restore::RestorePhase;
 use crate::shared::apply::{Applier, ApplyError, Outcome};
 use crate::shared::cache::Key;
+use crate::shared::guarded::Guarded;
 use crate::shared::views::JobState;
 use crate::shared::wish::Kind;
 use k8s_openapi::api::batch::v1::Job;
@@ -42,6 +47,43 @@ pub async fn migrations(
     let kind = Kind::of::<Job>();
     for key in gone {
         applier.remove(&caches.jobs, &kind, key, uid).await?;
+    }
+    Ok(())
+}
+
+/// Removes restores that `restoreFrom` asked for, does not ask for any more, and that have touched nothing, or failed. One that works is
+/// left to its end. A failed one that is still asked for goes if a new try was asked for.
+///
+/// # Errors
+/// See [`ApplyError`].
+pub async fn restores(
+    applier: &Applier<'_>,
+    caches: &Caches,
+    observed: &Observed,
+    v: &Validated<'_>,
+    asked: bool,
+) -> Result<(), ApplyError> {
+    let wanted = v
+        .restore
+        .as_ref()
+        .map(|r| restore::name(v.id.name, r.value));
+    let kind = Kind::of::<PaperclipRestore>();
+    for seen in &observed.restores {
+        let Guarded::Ok(restore) = &seen.view else {
+            continue;
+        };
+        let owner = seen.controller.as_ref().map(|c| &*c.uid);
+        let is_wanted = wanted.as_deref() == Some(&*seen.key.name);
+        let gone = match phase::of(restore) {
+            RestorePhase::Pending => !is_wanted,
+            RestorePhase::Failed => !is_wanted || asked,
+            _ => false,
+        };
+        if owner == Some(v.id.uid) && gone {
+            applier
+                .remove(&caches.restores, &kind, &seen.key, v.id.uid)
+                .await?;
+        }
     }
     Ok(())
 }

@@ -298,7 +298,11 @@ impl Controller {
                 Part::Workload => m.stateful_set.is_some() || m.deployment.is_some(),
                 Part::Policy | Part::JobsPolicy => m.network_policy.is_some(),
                 Part::Claim => m.persistent_volume_claim.is_some(),
-                Part::Database | Part::Backup | Part::Migration | Part::Bootstrap => false,
+                Part::Database
+                | Part::Backup
+                | Part::Restore
+                | Part::Migration
+                | Part::Bootstrap => false,
             })
         };
         let settled =

@@ -8,6 +8,7 @@ mod migration;
 mod objects;
 mod parts;
 mod phase;
+mod restore;
 mod scale;
 mod server;
 mod storage;
@@ -171,7 +172,7 @@ pub fn status(
         // What is known only from results: kept until something newer is known.
         running_version: before.running_version,
         backup: facts::backup(scene).map(Box::new),
-        restore: before.restore,
+        restore: restore::summary(scene).map(Box::new),
         auto_update: None,
         bootstrap: facts::bootstrap(scene).map(Box::new),
         drain: None,
@@ -217,6 +218,7 @@ pub fn matters(before: Option<&InstanceStatus>, after: &InstanceStatus) -> bool 
     let secrets = |s: &InstanceStatus| s.managed_resources.as_ref().map(|m| m.secrets.clone());
     before.phase != after.phase
         || before.observed_generation != after.observed_generation
+        || before.restore != after.restore
         || before.last_handled_reconcile_at != after.last_handled_reconcile_at
         || before.master_key != after.master_key
         || before.adopted != after.adopted

@@ -90,8 +90,8 @@ pub struct Validated<'a> {
     pub backup: Option<&'a crate::crd::instance::Backup>,
     /// Where URLs of the spec lead to, for the network policies.
     pub learned: &'a Learned,
-    /// Why the server must not be started, if so: to obey only a part of the spec would harm.
-    pub hold: Option<&'static str>,
+    /// What is to be brought back.
+    pub restore: Option<super::restore::Asked<'a>>,
 }
 
 /// The key of a Secret that holds OAuth clients.
@@ -175,9 +175,6 @@ impl Verdict<'_> {
     }
 }
 
-/// Why the server waits for a part that is not built.
-const RESTORE: &str = "restoreFrom is not built yet, and the server must not start with other data";
-
 /// Key of the Secret with OAuth clients if nobody says.
 const OAUTH_KEY: &str = "PAPERCLIP_OAUTH_CREDENTIALS";
 
@@ -223,13 +220,6 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
     let policy = out.word("deletionPolicy", spec.deletion_policy.as_ref());
     let routes = routes::routes(spec, &mut out);
     let access = deployment::access(spec, &id, &routes, &mut out);
-    let first_start = input
-        .instance
-        .status
-        .as_ref()
-        .is_none_or(|s| s.first_ready_time.is_none());
-    let restoring = crate::crd::text(spec.restore_from.as_ref()).is_some();
-    let hold = (restoring && first_start).then_some(RESTORE);
     let workload = WorkloadKind::of(spec);
     let scale = scale::scale(spec, workload, database.has_child(), &mut out);
     let scaling = scaling::scaling(spec, !database.has_child(), &mut out);
@@ -275,7 +265,7 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
             .as_deref()
             .filter(|b| crate::crd::text(b.schedule.as_ref()).is_some()),
         learned,
-        hold,
+        restore: super::restore::asked(input.instance, &id),
         id,
     };
     let mut references = references::of(spec);

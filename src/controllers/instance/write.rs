@@ -8,10 +8,14 @@ use super::exposure::Exposure;
 use super::gates::Plan;
 use super::memory::Remembered;
 use super::observed::Observed;
+use super::restore::Restores;
 use super::validate::Validated;
 use super::workload::{self, Switch, WorkloadKind};
 use super::{Controller, Pass, apply, configured, dereference, prune};
+use crate::crd::{PaperclipBackup, text};
+use crate::shared::cache::Key;
 use crate::shared::controller::Failure;
+use crate::shared::guarded::Guarded;
 use crate::shared::names::manager;
 use tracing::{Instrument, info_span};
 
@@ -41,10 +45,26 @@ impl Controller {
             exposure,
             migrate: None,
             bootstrap: None,
+            restore: None,
             hold_service: false,
             pod_management: of_kind(WorkloadKind::StatefulSet)
                 .and_then(|spec| spec.pod_management_policy.as_deref()),
         }
+    }
+
+    /// `None`: no restore is to be asked for. Whether `restoreFrom` is the name of a PaperclipBackup that was taken.
+    fn names_backup(&self, pass: &Pass<'_>, v: &Validated<'_>, before: &Observed) -> Option<bool> {
+        let asked = v.restore.as_ref()?;
+        if Restores::of(pass.instance, before).is_asked() {
+            return None;
+        }
+        let key = Key::new(&pass.seen.key.namespace, asked.value);
+        let found = self.caches.backups.get(&key);
+        let is_one = |backup: &PaperclipBackup| text(backup.spec.schedule.as_ref()).is_none();
+        Some(found.is_some_and(|seen| match &seen.view {
+            Guarded::Ok(backup) => is_one(backup),
+            Guarded::Undecodable { .. } => false,
+        }))
     }
 
     /// Builds what is wanted and writes what differs.
@@ -82,6 +102,7 @@ impl Controller {
                 .map(|w| w.version),
             migrate: plan.due(),
             bootstrap: stamp.filter(|_| plan.bootstrap_is_due()),
+            restore: self.names_backup(pass, v, before),
             hold_service: hold_service(v, plan, before),
             ..self.setting(v, before, &connection, exposure)
         };
@@ -104,6 +125,9 @@ impl Controller {
                 .problems
                 .extend(kept.map(|problem| (Part::Workload, problem)));
             prune::migrations(&writer, &self.caches, before, v.id.uid, plan, again)
+                .await
+                .map_err(|e| Failure::new("apply", e.reason(), &e))?;
+            prune::restores(&writer, &self.caches, before, v, again)
                 .await
                 .map_err(|e| Failure::new("apply", e.reason(), &e))?;
             prune::accounts(&writer, &self.caches, v, before, &applied)

@@ -100,6 +100,9 @@ pub struct RestoreSummary {
     pub source: Option<String>,
     /// Name of the PaperclipRestore.
     pub name: Option<String>,
+    /// Its uid: what tells the data after it from those before.
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
     /// What there is to say about it.
     #[schemars(length(max = 1024))]
     pub message: Option<String>,

@@ -1,7 +1,8 @@
 //! What a backup becomes.
 
 use super::{accepted, ad_hoc, found, refused, verdict, with_bucket, with_spec};
-use crate::controllers::backup::build::{desired, job_name};
+use crate::controllers::archive::job::name as job_name;
+use crate::controllers::backup::build::desired;
 use crate::controllers::backup::dereference::Found;
 use crate::controllers::backup::validate::{Verdict, secrets};
 use serde_json::{Value, json};

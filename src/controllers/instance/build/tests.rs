@@ -81,6 +81,7 @@ impl Given {
             exposure: &self.exposure,
             migrate: Some("clip-migrate-0123456789"),
             bootstrap: Some("data.input"),
+            restore: Some(false),
             hold_service: self.hold_service,
             pod_management: self.pod_management,
         };

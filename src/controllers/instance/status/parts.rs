@@ -1,6 +1,6 @@
 //! One condition per part, in the order in which things come about. Pure.
 
-use super::{Scene, bootstrap, migration, objects, server, storage};
+use super::{Scene, bootstrap, migration, objects, restore, server, storage};
 use crate::controllers::instance::applied::{Cure, Part as Object};
 use crate::controllers::instance::validate::findings::Class as Kind;
 use crate::controllers::instance::validate::wants_stateful_set;
@@ -86,6 +86,7 @@ pub fn all(scene: &Scene<'_>) -> Vec<Part> {
     let mut parts = vec![config(scene), references(scene)];
     parts.extend(database(scene));
     parts.extend(storage::part(scene));
+    parts.extend(restore::part(scene));
     parts.extend(migration::part(scene));
     parts.extend(bootstrap::part(scene));
     parts.extend(server::parts(scene));
@@ -163,12 +164,7 @@ fn config(scene: &Scene<'_>) -> Part {
         findings.add(Kind::Conflict, path, why);
     }
     let fact = findings.condition();
-    let hold = scene
-        .verdict
-        .validated
-        .as_ref()
-        .is_some_and(|v| v.hold.is_some());
-    if findings.blocking() || conflict || hold {
+    if findings.blocking() || conflict {
         return Part {
             fact,
             class: Class::Required,

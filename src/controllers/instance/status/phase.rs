@@ -4,6 +4,7 @@ use super::parts::{PROGRESS, Part};
 use super::sum::Sum;
 use super::{Class, Elapsed, Scene, server};
 use crate::controllers::instance::gates::State;
+use crate::controllers::instance::restore::Restores;
 use crate::controllers::instance::workload::WorkloadKind;
 use crate::crd::instance::Phase;
 use crate::shared::conditions::Truth;
@@ -12,6 +13,9 @@ use crate::shared::conditions::Truth;
 pub fn phase(scene: &Scene<'_>, parts: &[Part], sum: &Sum, elapsed: &Elapsed) -> Phase {
     if scene.terminating() {
         return Phase::Terminating;
+    }
+    if Restores::of(scene.instance, scene.observed).is_active() {
+        return Phase::Restoring;
     }
     if sum.stalled.is_some() && !scene.observed.serving() && !scene.suspended() {
         return Phase::Failed;

@@ -166,7 +166,7 @@ impl World {
         let plan = verdict
             .validated
             .as_ref()
-            .map(|v| gates::plan(v, &self.observed, self.before.as_ref(), broken));
+            .map(|v| gates::plan(v, &self.observed, &instance, broken));
         let open = verdict.validated.as_ref().map(Exposure::open);
         let exposure = self.exposure.clone().or(open).unwrap_or_default();
         with(&Scene {

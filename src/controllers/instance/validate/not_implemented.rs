@@ -69,11 +69,6 @@ missing! {
     "backup.retentionDays": |s| given!(s, backup.retention_days);
     "backup.retention": |s| given!(s, backup.retention);
     "backup.verification": |s| given!(s, backup.verification);
-    "restoreFrom": |s| Some(!s.restore_from.as_ref()?.is_empty());
-    "restore.s3": |s| given!(s, restore.s3);
-    "restore.include": |s| Some(!s.restore.as_ref()?.include.is_empty());
-    "restore.identitySecretRef": |s| given!(s, restore.identity_secret_ref);
-    "restore.safetyBackup": |s| given!(s, restore.safety_backup);
 }
 
 /// Reports the fields of the table that ask for something.

@@ -1,7 +1,6 @@
-//! NetworkPolicy of a backup's pods: names, the database and the bucket, and nobody may come in. Pure.
+//! NetworkPolicy of the pods that work with a database and a bucket: names, those two, and nobody may come in. Pure.
 
-use super::owned;
-use crate::controllers::backup::validate::Validated;
+use super::destination::Destination;
 use crate::controllers::instance::found::Endpoint;
 use crate::crd::database::DatabaseEngine;
 use crate::shared::names::{Component, selector};
@@ -10,13 +9,34 @@ use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyPeer, NetworkPolicyPort,
     NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 const POSTGRES: u16 = 5432;
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
-pub fn build(v: &Validated) -> Result<Wish, Malformed> {
+/// Whose pods, and where they go.
+#[derive(Debug)]
+pub struct Ways<'a> {
+    /// Their namespace.
+    pub namespace: &'a str,
+    /// Value of the instance label.
+    pub installation: &'a str,
+    /// Value of the component label.
+    pub component: Component,
+    /// The bucket.
+    pub destination: &'a Destination,
+    /// Who runs the database.
+    pub engine: DatabaseEngine,
+    /// DNS domain of the cluster.
+    pub domain: &'a str,
+}
+
+/// Builds it.
+///
+/// # Errors
+/// [`Malformed`], which is a fault of ours.
+pub fn build(metadata: ObjectMeta, v: &Ways<'_>) -> Result<Wish, Malformed> {
     let mut egress = vec![rule(None, Some(vec![port("UDP", 53), port("TCP", 53)]))];
     egress.push(database(v));
     // The bucket's, or that of whoever gives out keys.
@@ -28,10 +48,10 @@ pub fn build(v: &Validated) -> Result<Wish, Malformed> {
             .and_then(|endpoint| bucket(v, &endpoint)),
     );
     Wish::of(&NetworkPolicy {
-        metadata: owned(v, v.name.clone()),
+        metadata,
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector {
-                match_labels: Some(selector(&v.installation, Component::Backup)),
+                match_labels: Some(selector(v.installation, v.component)),
                 match_expressions: None,
             }),
             policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
@@ -41,7 +61,7 @@ pub fn build(v: &Validated) -> Result<Wish, Malformed> {
     })
 }
 
-fn database(v: &Validated) -> NetworkPolicyEgressRule {
+fn database(v: &Ways<'_>) -> NetworkPolicyEgressRule {
     let pods = |labels| NetworkPolicyPeer {
         pod_selector: Some(LabelSelector {
             match_labels: Some(labels),
@@ -50,14 +70,14 @@ fn database(v: &Validated) -> NetworkPolicyEgressRule {
         ..NetworkPolicyPeer::default()
     };
     let postgres = Some(vec![port("TCP", POSTGRES)]);
-    match v.source.engine {
+    match v.engine {
         DatabaseEngine::Managed => rule(
-            Some(vec![pods(selector(&v.installation, Component::Database))]),
+            Some(vec![pods(selector(v.installation, Component::Database))]),
             postgres,
         ),
         DatabaseEngine::CloudNativePg => rule(
             Some(vec![pods(
-                [("cnpg.io/cluster".to_owned(), v.installation.clone())].into(),
+                [("cnpg.io/cluster".to_owned(), v.installation.to_owned())].into(),
             )]),
             postgres,
         ),
@@ -67,7 +87,7 @@ fn database(v: &Validated) -> NetworkPolicyEgressRule {
 }
 
 /// The way to an endpoint that the rule for 443 does not open.
-fn bucket(v: &Validated, endpoint: &Endpoint) -> Option<NetworkPolicyEgressRule> {
+fn bucket(v: &Ways<'_>, endpoint: &Endpoint) -> Option<NetworkPolicyEgressRule> {
     let ports = || Some(vec![port("TCP", endpoint.port)]);
     if let Ok(address) = endpoint.host.parse::<std::net::IpAddr>() {
         let bits = if address.is_ipv4() { 32 } else { 128 };
@@ -80,7 +100,7 @@ fn bucket(v: &Validated, endpoint: &Endpoint) -> Option<NetworkPolicyEgressRule>
         };
         return Some(rule(Some(vec![block]), ports()));
     }
-    let Some((namespace, _)) = endpoint.service(&v.namespace, &v.domain) else {
+    let Some((namespace, _)) = endpoint.service(v.namespace, v.domain) else {
         return (endpoint.port != 443).then(|| rule(None, ports()));
     };
     // Policies see the pod's own port, which the Service may translate: every port of that namespace's pods.

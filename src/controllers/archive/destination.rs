@@ -1,8 +1,8 @@
-//! Where a backup goes: what the object says, else what its Instance says. Pure.
+//! A folder in a bucket: where backups go and come from. Pure.
 
-use crate::crd::instance::{Backup, Instance, ObjectStorage, ObjectStorageProvider};
+use crate::crd::instance::{BackupS3, Instance, ObjectStorage, ObjectStorageProvider};
 use crate::crd::shared::S3Storage;
-use crate::crd::{PaperclipBackup, SecretKeyRef, text};
+use crate::crd::{LocalRef, SecretKeyRef, text};
 use crate::shared::conditions::quote;
 
 /// A folder in a bucket, and how to get in.
@@ -35,32 +35,55 @@ impl Destination {
         names.dedup();
         names
     }
+
+    /// As `storage.s3` says it.
+    pub fn storage(&self) -> S3Storage {
+        S3Storage {
+            bucket: self.bucket.clone(),
+            prefix: Some(self.prefix.clone()),
+            region: self.region.clone(),
+            endpoint: self.endpoint.clone(),
+            force_path_style: Some(self.path_style),
+            ca_secret_ref: self.ca.clone(),
+            credentials_secret_ref: self.credentials.clone().map(|name| LocalRef { name }),
+            service_account_name: self.account.clone(),
+        }
+    }
 }
 
-/// `None`: nobody says. An error says what is wrong, with its path.
-pub fn resolve(
-    object: &PaperclipBackup,
-    instance: Option<&Instance>,
-) -> Result<Option<Destination>, String> {
-    let spec = &object.spec;
-    let name = spec
-        .instance_ref
-        .as_ref()
-        .or(spec.database_ref.as_ref())
-        .map_or("", |r| r.name.as_str());
-    let found = match spec.storage.as_ref().and_then(|s| s.s3.as_ref()) {
-        Some(own) => Some(("spec.storage.s3", of_storage(own, name))),
-        None => instance.and_then(|i| {
-            of_instance(
-                name,
-                i.spec.backup.as_deref(),
-                i.spec.object_storage.as_deref(),
-            )
-        }),
-    };
-    let Some((path, destination)) = found else {
-        return Ok(None);
-    };
+/// Where the backups of an Instance go, and the path that says so. `None`: nobody says.
+pub fn of_instance(name: &str, instance: &Instance) -> Option<(&'static str, Destination)> {
+    let spec = &instance.spec;
+    let objects = spec.object_storage.as_deref();
+    let own = spec.backup.as_ref().and_then(|b| b.s3.as_ref());
+    if let Some(s3) = own {
+        return Some(("backup.s3 of the Instance", of_backup(s3, name, objects)));
+    }
+    Some(("objectStorage of the Instance", of_objects(name, objects?)))
+}
+
+/// As `spec.backup.s3` and `spec.restore.s3` say it; keys of object storage serve for both.
+pub fn of_backup(s3: &BackupS3, name: &str, objects: Option<&ObjectStorage>) -> Destination {
+    let endpoint = owned(s3.endpoint.as_ref());
+    let shared = objects.and_then(|o| o.credentials_secret_ref.as_ref());
+    let keys = s3.credentials_secret_ref.as_ref().or(shared);
+    Destination {
+        bucket: s3.bucket.clone(),
+        prefix: folder(s3.path.as_ref(), name),
+        region: owned(s3.region.as_ref()),
+        path_style: s3.force_path_style.unwrap_or(endpoint.is_some()),
+        endpoint,
+        ca: s3.ca_secret_ref.clone(),
+        credentials: keys.map(|r| r.name.clone()),
+        account: None,
+    }
+}
+
+/// Whether it can be used. An error says what is wrong, with its path.
+///
+/// # Errors
+/// In words for people.
+pub fn check(path: &str, destination: Destination) -> Result<Destination, String> {
     if destination.prefix.split('/').any(|part| part == "..") {
         return Err(format!("{path}: the folder must not hold \"..\""));
     }
@@ -78,10 +101,11 @@ pub fn resolve(
             ));
         }
     }
-    Ok(Some(destination))
+    Ok(destination)
 }
 
-fn of_storage(s3: &S3Storage, name: &str) -> Destination {
+/// As `storage.s3` says it.
+pub fn of_storage(s3: &S3Storage, name: &str) -> Destination {
     let endpoint = owned(s3.endpoint.as_ref());
     Destination {
         bucket: s3.bucket.clone(),
@@ -95,35 +119,11 @@ fn of_storage(s3: &S3Storage, name: &str) -> Destination {
     }
 }
 
-fn of_instance(
-    name: &str,
-    backup: Option<&Backup>,
-    objects: Option<&ObjectStorage>,
-) -> Option<(&'static str, Destination)> {
-    let shared = objects.and_then(|o| o.credentials_secret_ref.as_ref());
-    if let Some(s3) = backup.and_then(|b| b.s3.as_ref()) {
-        let endpoint = owned(s3.endpoint.as_ref());
-        let destination = Destination {
-            bucket: s3.bucket.clone(),
-            prefix: folder(s3.path.as_ref(), name),
-            region: owned(s3.region.as_ref()),
-            path_style: s3.force_path_style.unwrap_or(endpoint.is_some()),
-            endpoint,
-            ca: s3.ca_secret_ref.clone(),
-            credentials: s3
-                .credentials_secret_ref
-                .as_ref()
-                .or(shared)
-                .map(|r| r.name.clone()),
-            account: None,
-        };
-        return Some(("backup.s3 of the Instance", destination));
-    }
-    let objects = objects?;
+fn of_objects(name: &str, objects: &ObjectStorage) -> Destination {
     let is = |provider| objects.provider.as_ref().is_some_and(|p| *p == provider);
     let region = owned(objects.region.as_ref())
         .or_else(|| is(ObjectStorageProvider::R2).then(|| "auto".to_owned()));
-    let destination = Destination {
+    Destination {
         bucket: objects.bucket.clone(),
         prefix: folder(None, name),
         region,
@@ -133,10 +133,12 @@ fn of_instance(
             .force_path_style
             .unwrap_or_else(|| is(ObjectStorageProvider::Minio)),
         ca: None,
-        credentials: shared.map(|r| r.name.clone()),
+        credentials: objects
+            .credentials_secret_ref
+            .as_ref()
+            .map(|r| r.name.clone()),
         account: None,
-    };
-    Some(("objectStorage of the Instance", destination))
+    }
 }
 
 fn owned(field: Option<&String>) -> Option<String> {

@@ -1,0 +1,221 @@
+//! A Job of the agent that works with a database and a bucket, in an image that has PostgreSQL's programs of the database's own version.
+//! Keys come as files, the URL as a variable out of its Secret; nothing of them stands in the Job. Pure.
+
+use super::destination::Destination;
+use super::source::Source;
+use crate::crd::SecretKeyRef;
+use crate::shared::agent::{self, empty_dir, mount, read_only, restricted, runtime_default};
+use crate::shared::names::{Component, labels};
+use crate::shared::random::hex;
+use crate::shared::wish::{Malformed, Wish};
+use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::core::v1::{
+    Container, EnvVar, EnvVarSource, KeyToPath, PodSecurityContext, PodSpec, PodTemplateSpec,
+    ResourceRequirements, SecretKeySelector, SecretVolumeSource, Volume,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// A Job's name becomes a label of its pods, with room for the ending of theirs.
+const LONGEST: usize = 52;
+/// A user that no image has files of; nothing is written but below `/tmp`.
+const USER: i64 = 65532;
+const KEYS: &str = "/etc/paperclip/s3";
+const AUTHORITY: &str = "/etc/paperclip/s3-ca";
+/// Time to take away what was sent, when the pod has to go.
+const GRACE_SECONDS: i64 = 60;
+
+const IDENTITY: &str = "/etc/paperclip/age";
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Task<'a> {
+    /// Value of the instance label.
+    pub installation: &'a str,
+    /// Value of the component label.
+    pub component: Component,
+    /// Command of the agent.
+    pub command: &'static str,
+    /// The bucket.
+    pub destination: &'a Destination,
+    /// The database.
+    pub source: &'a Source,
+    /// Private key that opens backups.
+    pub identity: Option<&'a SecretKeyRef>,
+    /// Further variables of the agent.
+    pub variables: Vec<(&'static str, String)>,
+    /// CPU and memory.
+    pub resources: &'a ResourceRequirements,
+    /// Longest duration.
+    pub deadline: Duration,
+    /// Image that the agent is copied from.
+    pub agent_image: &'a str,
+}
+
+/// Name of the Job of one object: another object of the same name has another Job.
+pub fn name(object: &str, uid: &str) -> String {
+    let mut hash = hex(&Sha256::digest(uid));
+    hash.truncate(10);
+    let room = LONGEST - hash.len() - 1;
+    let short: String = object.chars().take(room).collect();
+    format!("{}-{hash}", short.trim_end_matches(['-', '.']))
+}
+
+/// CPU and memory, unless the spec says otherwise.
+pub fn default_resources() -> ResourceRequirements {
+    ResourceRequirements {
+        requests: Some(
+            [("cpu", "50m"), ("memory", "64Mi")]
+                .map(|(k, q)| (k.to_owned(), Quantity(q.into())))
+                .into(),
+        ),
+        limits: None,
+        claims: None,
+    }
+}
+
+/// Builds it.
+///
+/// # Errors
+/// [`Malformed`], which is a fault of ours.
+pub fn build(metadata: ObjectMeta, task: &Task<'_>) -> Result<Wish, Malformed> {
+    Wish::of(&Job {
+        metadata,
+        spec: Some(JobSpec {
+            backoff_limit: Some(agent::RETRIES),
+            active_deadline_seconds: Some(
+                i64::try_from(task.deadline.as_secs()).unwrap_or(i64::MAX),
+            ),
+            pod_failure_policy: Some(agent::failure_policy()),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(labels(task.installation, task.component)),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod(task)),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    })
+}
+
+fn pod(task: &Task<'_>) -> PodSpec {
+    let (copy, agent_volume) = agent::copied_from(task.agent_image, "IfNotPresent");
+    let mut volumes = vec![agent_volume, empty_dir("tmp", None)];
+    let mut mounts = vec![agent::mounted(), mount("tmp", "/tmp")];
+    let mut files = |name: &str, source: SecretVolumeSource, path: &str| {
+        volumes.push(Volume {
+            name: name.into(),
+            secret: Some(source),
+            ..Volume::default()
+        });
+        mounts.push(read_only(mount(name, path)));
+    };
+    let secret = |name: &str| SecretVolumeSource {
+        secret_name: Some(name.to_owned()),
+        default_mode: Some(0o440),
+        ..SecretVolumeSource::default()
+    };
+    if let Some(name) = &task.destination.credentials {
+        files("s3-keys", secret(name), KEYS);
+    }
+    let one_key = |reference: &SecretKeyRef, path: &str| SecretVolumeSource {
+        items: Some(vec![KeyToPath {
+            key: reference.key.clone(),
+            path: path.to_owned(),
+            ..KeyToPath::default()
+        }]),
+        ..secret(&reference.name)
+    };
+    if let Some(ca) = &task.destination.ca {
+        files("s3-ca", one_key(ca, "ca.crt"), AUTHORITY);
+    }
+    if let Some(identity) = task.identity {
+        files("age-identity", one_key(identity, "identity"), IDENTITY);
+    }
+    PodSpec {
+        service_account_name: task.destination.account.clone(),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        restart_policy: Some("Never".into()),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            run_as_user: Some(USER),
+            run_as_group: Some(USER),
+            fs_group: Some(USER),
+            seccomp_profile: Some(runtime_default()),
+            ..PodSecurityContext::default()
+        }),
+        init_containers: Some(vec![copy]),
+        containers: vec![Container {
+            name: agent::CONTAINER.into(),
+            image: Some(task.source.image.clone()),
+            command: Some(agent::command(task.command)),
+            env: Some(variables(task)),
+            resources: Some(task.resources.clone()),
+            security_context: Some(restricted()),
+            volume_mounts: Some(mounts),
+            ..Container::default()
+        }],
+        volumes: Some(volumes),
+        image_pull_secrets: (!task.source.pull_secrets.is_empty())
+            .then(|| task.source.pull_secrets.clone()),
+        node_selector: (!task.source.node_selector.is_empty())
+            .then(|| task.source.node_selector.clone()),
+        tolerations: (!task.source.tolerations.is_empty()).then(|| task.source.tolerations.clone()),
+        priority_class_name: task.source.priority_class.clone(),
+        ..PodSpec::default()
+    }
+}
+
+fn variables(task: &Task<'_>) -> Vec<EnvVar> {
+    let mut all = vec![EnvVar {
+        name: "DATABASE_URL".into(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: task.source.url.name.clone(),
+                key: task.source.url.key.clone(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+    }];
+    let mut set = |name: &str, value: Option<String>| {
+        all.extend(value.map(|value| EnvVar {
+            name: name.to_owned(),
+            // The kubelet would replace `$(NAME)` in it.
+            value: Some(value.replace("$(", "$$(")),
+            value_from: None,
+        }));
+    };
+    let d = &task.destination;
+    set("PAPERCLIP_AGENT_S3_BUCKET", Some(d.bucket.clone()));
+    set("PAPERCLIP_AGENT_S3_PREFIX", Some(d.prefix.clone()));
+    set("PAPERCLIP_AGENT_S3_REGION", d.region.clone());
+    set("PAPERCLIP_AGENT_S3_ENDPOINT", d.endpoint.clone());
+    set(
+        "PAPERCLIP_AGENT_S3_FORCE_PATH_STYLE",
+        Some(d.path_style.to_string()),
+    );
+    set(
+        "PAPERCLIP_AGENT_S3_CREDENTIALS_DIR",
+        d.credentials.as_ref().map(|_| KEYS.to_owned()),
+    );
+    set(
+        "PAPERCLIP_AGENT_S3_CA_FILE",
+        d.ca.as_ref().map(|_| format!("{AUTHORITY}/ca.crt")),
+    );
+    set(
+        "PAPERCLIP_AGENT_AGE_IDENTITY_FILE",
+        task.identity.map(|_| format!("{IDENTITY}/identity")),
+    );
+    for (name, value) in &task.variables {
+        set(name, Some(value.clone()));
+    }
+    all
+}

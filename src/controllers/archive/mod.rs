@@ -1,0 +1,6 @@
+//! What backups and restores have in common: the bucket, the database, and the Job of the agent that works with both. Pure.
+
+pub mod destination;
+pub mod job;
+pub mod policy;
+pub mod source;

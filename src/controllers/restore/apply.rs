@@ -1,0 +1,74 @@
+//! Writes what is missing: first who may talk to whom, then the Job, once. Must never make a second Job for one restore.
+
+use super::build::Desired;
+use crate::controllers::Caches;
+use crate::controllers::archive::job;
+use crate::shared::apply::{Applier, ApplyError};
+use crate::shared::cache::Key;
+use crate::shared::wish::Kind;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+
+/// Where things are written.
+pub struct Writer<'a> {
+    /// Writes objects of ours.
+    pub applier: Applier<'a>,
+    /// What is known.
+    pub caches: &'a Caches,
+    /// The restore.
+    pub key: &'a Key,
+    /// Its uid.
+    pub uid: &'a str,
+}
+
+impl Writer<'_> {
+    /// Writes. Says what is in the way, if somebody has to take it away.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn run(&self, desired: Desired) -> Result<Option<String>, ApplyError> {
+        let written = match desired {
+            Desired::Safety(backup) => self
+                .applier
+                .ensure(&self.caches.backups, &backup)
+                .await
+                .map(drop),
+            Desired::Restore(policy, job) => self.restore(policy.as_ref(), &job).await,
+        };
+        match written {
+            Ok(()) => Ok(None),
+            Err(error @ (ApplyError::NotOurs { .. } | ApplyError::Terminating { .. })) => {
+                Ok(Some(error.to_string()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn restore(
+        &self,
+        policy: Option<&crate::shared::wish::Wish>,
+        job: &crate::shared::wish::Wish,
+    ) -> Result<(), ApplyError> {
+        if let Some(policy) = policy {
+            let policies = &self.caches.network_policies;
+            self.applier.ensure(policies, policy).await?;
+        }
+        self.applier.ensure(&self.caches.jobs, job).await.map(drop)
+    }
+
+    /// Takes away what an ended restore does not need.
+    ///
+    /// # Errors
+    /// See [`ApplyError`].
+    pub async fn tidy(&self) -> Result<(), ApplyError> {
+        let key = Key::new(&self.key.namespace, &job::name(&self.key.name, self.uid));
+        self.applier
+            .remove(
+                &self.caches.network_policies,
+                &Kind::of::<NetworkPolicy>(),
+                &key,
+                self.uid,
+            )
+            .await
+            .map(drop)
+    }
+}

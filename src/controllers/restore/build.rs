@@ -1,0 +1,112 @@
+//! [`Validated`] to objects: the backup of what is there, the Job and who may talk to whom. Pure.
+
+use super::validate::Validated;
+use crate::controllers::archive::{job, policy};
+use crate::crd::backup::{BackupReason, PaperclipBackupSpec};
+use crate::crd::{LocalRef, PaperclipBackup};
+use crate::shared::names::{Component, labels};
+use crate::shared::wish::{Malformed, Wish};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::json;
+use std::time::Duration;
+
+/// Longest duration of the Job.
+const DEADLINE: Duration = Duration::from_secs(24 * 3600);
+
+/// What is made in one step.
+#[derive(Debug)]
+pub enum Desired {
+    /// The backup of what is there.
+    Safety(Wish),
+    /// The Job, and before it who may talk to whom.
+    Restore(Option<Wish>, Wish),
+}
+
+/// Name of the backup of what is there: another restore of the same name has another one.
+pub fn safety_name(restore: &str, uid: &str) -> String {
+    job::name(&format!("before-{restore}"), uid)
+}
+
+/// The backup of what is there. Where it goes it finds out itself, from the Instance.
+///
+/// # Errors
+/// [`Malformed`], which is a fault of ours.
+pub fn safety_backup(v: &Validated) -> Result<Wish, Malformed> {
+    let spec = PaperclipBackupSpec {
+        instance_ref: Some(LocalRef {
+            name: v.instance.clone(),
+        }),
+        encryption: v.safety.clone().flatten(),
+        reason: Some(BackupReason::PreRestore.into()),
+        ..PaperclipBackupSpec::default()
+    };
+    let mut backup = PaperclipBackup::new(&safety_name(&v.name, &v.uid), spec);
+    backup.metadata = owned(v, safety_name(&v.name, &v.uid), Component::Backup);
+    Wish::of(&backup)
+}
+
+/// The Job.
+///
+/// # Errors
+/// [`Malformed`], which is a fault of ours.
+pub fn restore(v: &Validated) -> Result<Desired, Malformed> {
+    let name = job::name(&v.name, &v.uid);
+    let resources = job::default_resources();
+    let ways = policy::Ways {
+        namespace: &v.namespace,
+        installation: &v.instance,
+        component: Component::Restore,
+        destination: &v.storage,
+        engine: v.source.engine,
+        domain: &v.domain,
+    };
+    let task = job::Task {
+        installation: &v.instance,
+        component: Component::Restore,
+        command: "restore",
+        destination: &v.storage,
+        source: &v.source,
+        identity: v.identity.as_ref(),
+        variables: variables(v),
+        resources: &resources,
+        deadline: DEADLINE,
+        agent_image: &v.agent_image,
+    };
+    let policy = v
+        .policy
+        .then(|| policy::build(owned(v, name.clone(), Component::Restore), &ways))
+        .transpose()?;
+    let job = job::build(owned(v, name.clone(), Component::Restore), &task)?;
+    Ok(Desired::Restore(policy, job))
+}
+
+fn variables(v: &Validated) -> Vec<(&'static str, String)> {
+    let mut all = vec![];
+    if let Some(path) = &v.path {
+        all.push(("PAPERCLIP_AGENT_RESTORE_FROM", path.clone()));
+    }
+    if let Some(sum) = &v.sha256 {
+        all.push(("PAPERCLIP_AGENT_RESTORE_SHA256", sum.clone()));
+    }
+    if !v.confirmed {
+        let of = json!({"namespace": v.namespace, "name": v.instance});
+        all.push(("PAPERCLIP_AGENT_RESTORE_OF", of.to_string()));
+    }
+    if let Some(fingerprint) = &v.master_key {
+        all.push((
+            "PAPERCLIP_AGENT_MASTER_KEY_FINGERPRINT",
+            fingerprint.clone(),
+        ));
+    }
+    all
+}
+
+fn owned(v: &Validated, name: String, component: Component) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(v.namespace.clone()),
+        labels: Some(labels(&v.instance, component)),
+        owner_references: Some(vec![v.owner.clone()]),
+        ..ObjectMeta::default()
+    }
+}
