@@ -15,6 +15,7 @@ mod output;
 mod postgres;
 mod probe;
 mod process;
+mod prune;
 mod redact;
 mod restore;
 mod result;
@@ -24,6 +25,7 @@ mod storage;
 mod target;
 mod tls;
 mod urls;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +69,10 @@ enum Command {
     },
     /// Take one backup of a database into a bucket, and read it back.
     Backup,
+    /// Prove that a backup can be brought back, in a PostgreSQL that is thrown away.
+    Verify,
+    /// Take backups away that nobody needs any more.
+    Prune,
     /// Put a backup in the place of what a database holds, whole or not at all.
     Restore,
 }
@@ -126,6 +132,14 @@ fn main() -> ExitCode {
         Command::Backup => {
             log_to_stdout();
             runtime.block_on(backup::run(&environment))
+        }
+        Command::Verify => {
+            log_to_stdout();
+            runtime.block_on(verify::run(&environment))
+        }
+        Command::Prune => {
+            log_to_stdout();
+            runtime.block_on(prune::run(&environment))
         }
         Command::Restore => {
             log_to_stdout();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use age::secrecy::ExposeSecret;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::bucket::{BUCKET, Fate, SECRET, Service, free_port};
+use support::bucket::{BUCKET, Fate, Service, free_port};
 use support::place::{ENCODED, PREFIX, Place, sha256, wait_for};
 use support::{PATIENCE, processes};
 

@@ -368,3 +368,46 @@ async fn a_storage_that_fails_for_a_while_is_tried_again_and_one_that_is_gone_is
     let ended = place.job("restore").end();
     assert_eq!(ended.code().1, "BucketNotFound", "{}", ended.message());
 }
+
+#[tokio::test]
+async fn a_backup_is_proven_by_bringing_it_back_somewhere_else() {
+    let mut place = Place::new().await;
+    place.fill(5).await;
+    let backup = place.backup();
+    place
+        .site
+        .set("PAPERCLIP_AGENT_RESTORE_FROM", backup.folder());
+    let scratch = place.site.root.join("scratch");
+    place
+        .site
+        .set("PAPERCLIP_AGENT_SCRATCH", scratch.to_str().unwrap());
+    place.sql(OTHER_DATA).await;
+
+    let ended = place.job("verify").end();
+    assert_eq!(ended.code, 0, "{}", place.site.log());
+    assert_eq!(ended.result["facts"]["level"], "Restore");
+    assert_eq!(
+        ended.result["facts"]["sha256"],
+        backup.result["facts"]["sha256"]
+    );
+    assert!(!scratch.exists(), "the scratch database is left");
+    // The database that people use was not touched.
+    assert_eq!(place.number("SELECT count(*) FROM companies").await, 40);
+
+    // A wrong byte anywhere, and a wrong number, are found.
+    let dump = format!("{PREFIX}/{}/database.dump", backup.folder());
+    let good = place.service.objects()[&dump].clone();
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    place.service.overwrite(&dump, &flipped);
+    let ended = place.job("verify").end();
+    assert_eq!(ended.code(), (3, "Corrupt", "checksum"));
+    place.service.overwrite(&dump, &good);
+    let manifest = format!("{PREFIX}/{}/manifest.json", backup.folder());
+    let text = String::from_utf8(place.service.objects()[&manifest].clone()).unwrap();
+    let wrong = text.replace("\"rows\": 100", "\"rows\": 99");
+    place.service.overwrite(&manifest, wrong.as_bytes());
+    let ended = place.job("verify").end();
+    assert_eq!(ended.code(), (3, "Corrupt", "restore"));
+    assert!(ended.message().contains("public.companies"));
+}

@@ -90,7 +90,7 @@ pub async fn run(
 
 /// Sorting must not depend on the C library, whose order changes from image to image and breaks indexes: it is the
 /// byte order, or PostgreSQL's own from 17 on. Letters beyond ASCII are still letters.
-fn arguments(major: u32) -> Vec<&'static str> {
+pub fn arguments(major: u32) -> Vec<&'static str> {
     let mut arguments = vec![
         "--username",
         SUPERUSER,

@@ -10,7 +10,7 @@ mod config;
 pub mod credentials;
 mod data_directory;
 mod hba;
-mod initialise;
+pub mod initialise;
 mod lock;
 mod roles;
 mod server;

@@ -1,5 +1,7 @@
 //! The statements around a dump: what takes away what is there, and what proves that everything came. Pure.
 
+use std::fmt::Write as _;
+
 use crate::database::quoted;
 use crate::restore::manifest::Manifest;
 
@@ -20,7 +22,7 @@ pub fn begin(manifest: &Manifest) -> String {
     schemas.sort_unstable();
     schemas.dedup();
     let mut text = format!(
-        "SET client_min_messages = warning;\nBEGIN;\nSET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n"
+        "SET client_min_messages = warning;\nBEGIN;\nSET LOCAL statement_timeout = 0;\nSET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n"
     );
     for schema in schemas {
         text.push_str("DROP SCHEMA IF EXISTS ");
@@ -72,10 +74,14 @@ pub fn commit(manifest: &Manifest) -> String {
             continue;
         };
         let (place, rows) = (format!("{}.{}", quoted(schema), quoted(name)), table.rows);
-        body.push_str(&format!(
+        let _ = write!(
+            body,
             "SELECT count(*) INTO found FROM {place};\nIF found <> {rows} THEN RAISE EXCEPTION {}, found; END IF;\n",
-            literal(&format!("PAPERCLIP rows of {}: the backup has {rows}, the database now %", table.table.replace('%', "%%")))
-        ));
+            literal(&format!(
+                "PAPERCLIP rows of {}: the backup has {rows}, the database now %",
+                table.table.replace('%', "%%")
+            ))
+        );
     }
     body.push_str("END\n");
     format!("\nDO {};\nCOMMIT;\n", literal(&body))

@@ -4,29 +4,90 @@ use std::path::{Path, PathBuf};
 
 use age::x25519::Identity;
 
+use crate::backup::MANIFEST;
 use crate::environment::{Environment, EnvironmentError};
 use crate::restore::RestoreError;
 use crate::restore::manifest::{Manifest, Part, Subject};
 use crate::restore::place::From;
 use crate::result::Failure;
-use crate::storage::Destination;
+use crate::storage::{Content, Destination};
 use crate::target::Target;
 
 /// The input, read and checked.
 pub struct Input {
     /// The database that is replaced.
     pub target: Target,
-    /// Where the backup is.
-    pub storage: Destination,
-    /// Which one.
-    pub from: From,
-    /// SHA-256 of its manifest, if it is known.
-    pub sha256: Option<String>,
-    identity: Option<PathBuf>,
+    /// The backup.
+    pub source: Source,
+    /// What opens it.
+    pub keys: Keys,
     /// Whose data may be put there; `None`: anybody's.
     of: Option<Subject>,
     /// Fingerprint of the key that the installation reads its secrets with.
     master_key: Option<String>,
+}
+
+/// A backup in a bucket.
+pub struct Source {
+    /// Where it is.
+    pub storage: Destination,
+    /// Which one.
+    pub from: From,
+    /// SHA-256 of its manifest, if it is known.
+    sha256: Option<String>,
+}
+
+impl Source {
+    /// Reads the environment.
+    pub fn read(environment: &Environment) -> Result<Self, Failure> {
+        Ok(Self {
+            storage: Destination::read(environment)?,
+            from: From::read(environment.get("PAPERCLIP_AGENT_RESTORE_FROM")),
+            sha256: environment
+                .get("PAPERCLIP_AGENT_RESTORE_SHA256")
+                .map(ToOwned::to_owned),
+        })
+    }
+
+    /// Whether this manifest is the one that was written.
+    pub fn is_expected(&self, manifest: &[u8]) -> Result<(), RestoreError> {
+        let sum = Content::of(manifest).sha256;
+        match &self.sha256 {
+            Some(wanted) if *wanted != sum => Err(RestoreError::Corrupt(format!(
+                "{MANIFEST} is another one than was written: its SHA-256 is {sum}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Private keys that open backups.
+pub struct Keys {
+    file: Option<PathBuf>,
+}
+
+impl Keys {
+    /// Reads the environment.
+    pub fn read(environment: &Environment) -> Self {
+        let file = environment.get("PAPERCLIP_AGENT_AGE_IDENTITY_FILE");
+        Self {
+            file: file.map(PathBuf::from),
+        }
+    }
+
+    /// The keys that open a part; none if it is not encrypted.
+    pub fn of(&self, part: &Part) -> Result<Vec<Identity>, RestoreError> {
+        if !part.is_encrypted() {
+            return Ok(vec![]);
+        }
+        match &self.file {
+            Some(file) => read_identities(file),
+            None => Err(RestoreError::KeyMissing(format!(
+                "{} is encrypted, and no private key is given",
+                part.name
+            ))),
+        }
+    }
 }
 
 impl Input {
@@ -41,17 +102,14 @@ impl Input {
                 })
             })
             .transpose()?;
-        let own = |name| environment.get(name).map(ToOwned::to_owned);
         Ok(Self {
             target: Target::read(environment, "paperclip-agent restore")?,
-            storage: Destination::read(environment)?,
-            from: From::read(environment.get("PAPERCLIP_AGENT_RESTORE_FROM")),
-            sha256: own("PAPERCLIP_AGENT_RESTORE_SHA256"),
-            identity: environment
-                .get("PAPERCLIP_AGENT_AGE_IDENTITY_FILE")
-                .map(PathBuf::from),
+            source: Source::read(environment)?,
+            keys: Keys::read(environment),
             of,
-            master_key: own("PAPERCLIP_AGENT_MASTER_KEY_FINGERPRINT"),
+            master_key: environment
+                .get("PAPERCLIP_AGENT_MASTER_KEY_FINGERPRINT")
+                .map(ToOwned::to_owned),
         })
     }
 
@@ -75,20 +133,6 @@ impl Input {
         Err(RestoreError::KeyMissing(format!(
             "the stored secrets in the backup were encrypted with the master key of fingerprint {theirs}, this Instance has {ours}"
         )))
-    }
-
-    /// The keys that open a part.
-    pub fn identities(&self, part: &Part) -> Result<Vec<Identity>, RestoreError> {
-        if !part.is_encrypted() {
-            return Ok(vec![]);
-        }
-        let Some(file) = &self.identity else {
-            return Err(RestoreError::KeyMissing(format!(
-                "{} is encrypted, and no private key is given",
-                part.name
-            )));
-        };
-        read_identities(file)
     }
 }
 

@@ -51,12 +51,25 @@ impl fmt::Display for Subject {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Database {
+    server_version: Option<String>,
     /// The application's journal.
     pub migrations: Option<Migrations>,
     /// Rows of each table.
     pub tables: Vec<Table>,
     /// Rows that can only be read with the application's master key.
     pub encrypted_rows: Option<i64>,
+}
+
+impl Database {
+    /// Major version of the server.
+    pub fn major(&self) -> Option<u32> {
+        self.server_version
+            .as_ref()?
+            .split('.')
+            .next()?
+            .parse()
+            .ok()
+    }
 }
 
 /// The journal.

@@ -5,15 +5,13 @@
 //! before leaves the database as it was.
 
 mod clear;
-mod input;
-mod load;
-mod manifest;
-mod open;
-mod place;
+pub mod input;
+pub mod load;
+pub mod manifest;
+pub mod open;
+pub mod place;
 
 use std::process::ExitCode;
-
-use object_store::path::Path as Place;
 
 use crate::backup::MANIFEST;
 use crate::backup::dump::Client;
@@ -21,13 +19,12 @@ use crate::environment::Environment;
 use crate::migrate::journal::Journal;
 use crate::process::StopSignals;
 use crate::result::{Exit, Failure, Reason, Record, Success};
-use crate::storage::Content;
 use crate::target::server_version;
 use input::Input;
 use manifest::Manifest;
 
 /// Larger manifests do not exist: ten thousand tables take less.
-const MANIFEST_LIMIT: usize = 4 << 20;
+pub const MANIFEST_LIMIT: usize = 4 << 20;
 /// Bringing the planner's statistics up to date is not worth more.
 const ANALYZE_WITHIN: std::time::Duration = std::time::Duration::from_secs(300);
 
@@ -101,22 +98,18 @@ async fn steps(environment: &Environment, record: &mut Record) -> Result<Success
     let input = Input::read(environment)?;
 
     record.step("storage");
-    let folder = place::find(&input.storage, &input.from).await?;
-    record.fact("location", format!("{}/", input.storage.url_of(&folder)));
-    let text = input
-        .storage
+    let storage = &input.source.storage;
+    let folder = place::find(storage, &input.source.from).await?;
+    record.fact("location", format!("{}/", storage.url_of(&folder)));
+    let text = storage
         .small(&folder.clone().join(MANIFEST), MANIFEST_LIMIT)
         .await?;
-    let sum = Content::of(&text).sha256;
-    if input.sha256.as_ref().is_some_and(|wanted| *wanted != sum) {
-        let text = format!("{MANIFEST} is another one than was written: its SHA-256 is {sum}");
-        return Err(RestoreError::Corrupt(text).into());
-    }
+    input.source.is_expected(&text)?;
     let manifest = Manifest::parse(&text)?;
     tell(&manifest, record);
     input.accepts(&manifest)?;
     let dump = manifest.dump()?;
-    let identities = input.identities(dump)?;
+    let identities = input.keys.of(dump)?;
 
     record.step("connect");
     let connection = input.target.wait_for_database().await?;
@@ -131,8 +124,8 @@ async fn steps(environment: &Environment, record: &mut Record) -> Result<Success
 
     record.step("restore");
     let object = open::Object {
-        storage: &input.storage,
-        place: Place::from_iter(folder.parts()).join(dump.name.clone()),
+        storage,
+        place: folder.clone().join(dump.name.clone()),
         wanted: dump.content(),
         identities: &identities,
     };

@@ -103,7 +103,7 @@ fn candidates(words: &str, bucket: &str, prefix: &Place) -> Result<Vec<Place>, R
     .trim_matches('/');
     let relative = Place::parse(path)
         .map_err(|error| RestoreError::NotFound(format!("{words:?}: {error}")))?;
-    let below = Place::from_iter(prefix.parts().chain(relative.parts()));
+    let below: Place = prefix.parts().chain(relative.parts()).collect();
     let mut all = vec![below, relative];
     let spelled: Vec<Place> = all.iter().filter_map(with_marks).collect();
     all.extend(spelled);
@@ -140,7 +140,7 @@ fn with_marks(place: &Place) -> Option<Place> {
 fn parent(place: &Place) -> Place {
     let mut parts: Vec<_> = place.parts().collect();
     parts.pop();
-    Place::from_iter(parts)
+    parts.into_iter().collect()
 }
 
 async fn manifests(storage: &Destination, below: &Place) -> Result<Vec<Place>, Failure> {

@@ -1,4 +1,4 @@
-//! Reading what is in a bucket: lists, small objects whole, large ones as a stream. Changes nothing.
+//! What is in a bucket: lists, small objects whole, large ones as a stream; and taking objects away.
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
@@ -38,6 +38,30 @@ impl Destination {
             .try_collect()
             .await
             .map_err(|error| self.error("list", &error))
+    }
+
+    /// All objects below a folder.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn below(&self, folder: &Place) -> Result<Vec<Place>, StorageError> {
+        self.store
+            .list(Some(folder))
+            .map_ok(|object| object.location)
+            .try_collect()
+            .await
+            .map_err(|error| self.error("list", &error))
+    }
+
+    /// Takes an object away; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn remove(&self, place: &Place) -> Result<(), StorageError> {
+        match self.store.delete(place).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.error("delete", &error)),
+        }
     }
 
     /// Whether there is such an object.
