@@ -61,6 +61,14 @@ pub struct Metrics {
     pub instance_info: IntGaugeVec,
     /// `paperclip_instance_ready{instance,namespace}`.
     pub instance_ready: IntGaugeVec,
+    /// `paperclip_backup_ready{instance,namespace}`.
+    pub backup_ready: IntGaugeVec,
+    /// `paperclip_backup_last_success_timestamp_seconds{instance,namespace}`.
+    pub backup_last_success: IntGaugeVec,
+    /// `paperclip_backup_verified{instance,namespace}`.
+    pub backup_proven: IntGaugeVec,
+    /// `paperclip_backup_last_verified_timestamp_seconds{instance,namespace}`.
+    pub backup_last_verified: IntGaugeVec,
     /// `paperclip_managed_instances`.
     pub managed_instances: IntGauge,
     /// `paperclip_resource_creation_failures_total{instance,namespace,resource}`.
@@ -253,6 +261,26 @@ impl Metrics {
                 "1 while an Instance is ready",
                 &["instance", "namespace"],
             )?,
+            backup_ready: gauges(
+                "paperclip_backup_ready",
+                "1 while backups of an Instance by its schedule succeed",
+                &["instance", "namespace"],
+            )?,
+            backup_last_success: gauges(
+                "paperclip_backup_last_success_timestamp_seconds",
+                "When the newest complete backup of an Instance by its schedule was taken",
+                &["instance", "namespace"],
+            )?,
+            backup_proven: gauges(
+                "paperclip_backup_verified",
+                "1 while the newest proof of an Instance's backups is good and not too old",
+                &["instance", "namespace"],
+            )?,
+            backup_last_verified: gauges(
+                "paperclip_backup_last_verified_timestamp_seconds",
+                "When a backup of an Instance was last proven by restoring it",
+                &["instance", "namespace"],
+            )?,
             managed_instances,
             creation_failures: counters(
                 "paperclip_resource_creation_failures_total",
@@ -357,6 +385,14 @@ impl Metrics {
             .instance_reconcile_time
             .remove_label_values(&[name, namespace]);
         let _ = self.instance_ready.remove_label_values(&[name, namespace]);
+        for gauge in [
+            &self.backup_ready,
+            &self.backup_last_success,
+            &self.backup_proven,
+            &self.backup_last_verified,
+        ] {
+            let _ = gauge.remove_label_values(&[name, namespace]);
+        }
         let gone = |family: &str| {
             self.registry
                 .gather()

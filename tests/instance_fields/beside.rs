@@ -318,7 +318,7 @@ pub const BESIDE: &[(&str, &str, &str)] = &[
     (
         "backup.retention.maxAge",
         "{backup: {schedule: '@daily', s3: {bucket: bbb}}}",
-        "720h",
+        "168h",
     ),
     (
         "backup.verification.maxAge",

@@ -88,11 +88,11 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
   resources: [events]
   verbs: [create]
 {{- if .Values.rbac.features.adoption }}
-# Objects of the earlier operator that stay as they are when an Instance is taken over are looked for, to name them in its status.
+# Objects of the earlier operator that stay when an Instance is taken over are looked for, to name them in its status. The CronJob of its backups is removed when there is a backup of ours.
 - apiGroups: [batch]
   resources: [cronjobs]
-  verbs: [get]
-# The same.
+  verbs: [get, delete]
+# Named too.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get]

@@ -42,6 +42,8 @@ pub struct Task<'a> {
     pub destination: &'a Destination,
     /// The database.
     pub source: &'a Source,
+    /// Whom the pod runs as, if it matters.
+    pub user: Option<i64>,
     /// Private key that opens backups.
     pub identity: Option<&'a SecretKeyRef>,
     /// Further variables of the agent.
@@ -144,9 +146,9 @@ fn pod(task: &Task<'_>) -> PodSpec {
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            fs_group: Some(USER),
+            run_as_user: Some(task.user.unwrap_or(USER)),
+            run_as_group: Some(task.user.unwrap_or(USER)),
+            fs_group: Some(task.user.unwrap_or(USER)),
             seccomp_profile: Some(runtime_default()),
             ..PodSecurityContext::default()
         }),

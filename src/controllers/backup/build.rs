@@ -34,6 +34,7 @@ pub fn desired(v: &Validated) -> Result<Desired, Malformed> {
         command: "backup",
         destination: &v.destination,
         source: &v.source,
+        user: None,
         identity: None,
         variables: variables(v),
         resources: &v.resources,

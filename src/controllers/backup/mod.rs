@@ -13,6 +13,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod verify;
 
 use super::Caches;
 use crate::crd::PaperclipBackup;
@@ -122,7 +123,7 @@ impl Controller {
             return Err(Failure::new("apply", error.reason(), error));
         }
 
-        let (status, again) = status::of(&status::Observed {
+        let (mut status, mut again) = status::of(&status::Observed {
             object,
             verdict: &verdict,
             applied: &applied,
@@ -130,6 +131,10 @@ impl Controller {
             now: &Time(Timestamp::now()),
         });
         let ended = status::is_end(status.phase.as_ref());
+        let proof = self
+            .verify(seen, object, &found, &verdict, &mut status)
+            .await?;
+        again = again.or(proof);
         self.report(seen, object, &found, status).await?;
         if ended {
             // Nobody is to be let in or out for a pod that is gone.

@@ -354,7 +354,8 @@ fn about(object: &PaperclipBackup, found: &Found, installation: &str) -> Value {
         let version = instance
             .status
             .as_ref()
-            .and_then(|s| s.running_version.clone());
+            .and_then(|s| s.running_version.clone())
+            .or_else(|| instance.spec.image.as_ref()?.tag.clone());
         if let Some(version) = version {
             about["appVersion"] = version.into();
         }
@@ -390,24 +391,12 @@ fn notes(object: &PaperclipBackup) -> Vec<String> {
     {
         say("deletionPolicy");
     }
-    if spec.retention.is_some() {
-        say("retention");
-    }
-    if let Some(verification) = &spec.verification {
-        if text(verification.schedule.as_ref()).is_some() {
-            say("verification.schedule");
-        }
-        if text(verification.max_age.as_ref()).is_some() {
-            say("verification.maxAge");
-        }
-        // Every backup is read back.
-        if verification
-            .level
-            .as_ref()
-            .is_some_and(|l| *l != VerificationLevel::Checksum)
-        {
-            say("verification.level");
-        }
+    let level = spec.verification.as_ref().and_then(|v| v.level.as_ref());
+    if level.is_some_and(|l| *l == VerificationLevel::Boot) {
+        notes.push(
+            "spec.verification.level: Boot is not built into this version of the operator; Restore is done"
+                .to_owned(),
+        );
     }
     notes
 }

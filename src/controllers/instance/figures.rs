@@ -8,6 +8,7 @@ use crate::crd::{Word, Words};
 use crate::shared::cache::Key;
 use crate::shared::conditions::find;
 use crate::shared::controller::{Again, Failure};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::time::Duration;
 
 impl Controller {
@@ -45,6 +46,38 @@ impl Controller {
         }
     }
 
+    /// Figures of backups; none of what nobody asks for.
+    fn gauge_backups(&self, key: &Key, status: &InstanceStatus) {
+        let metrics = &self.context.metrics;
+        let labels: [&str; 2] = [&key.name, &key.namespace];
+        let is = |kind: &str| {
+            let condition = find(&status.conditions, kind);
+            condition.map(|c| i64::from(c.status == "True"))
+        };
+        let backup = status.backup.as_ref();
+        let seconds = |time: Option<&Time>| time.map(|t| t.0.as_second());
+        let success = backup.and_then(|b| b.last_successful.as_ref());
+        for (gauge, value) in [
+            (&metrics.backup_ready, is("BackupReady")),
+            (
+                &metrics.backup_last_success,
+                seconds(success.and_then(|s| s.time.as_ref())),
+            ),
+            (&metrics.backup_proven, is("RestoreVerified")),
+            (
+                &metrics.backup_last_verified,
+                seconds(backup.and_then(|b| b.last_verified_time.as_ref())),
+            ),
+        ] {
+            match value {
+                Some(value) => gauge.with_label_values(&labels).set(value),
+                None => {
+                    let _ = gauge.remove_label_values(&labels);
+                }
+            }
+        }
+    }
+
     /// Figures of the status.
     pub(super) fn gauge(
         &self,
@@ -71,6 +104,7 @@ impl Controller {
             .instance_ready
             .with_label_values(&[name, namespace])
             .set(i64::from(counts));
+        self.gauge_backups(key, status);
         let Some(remembered) = remembered else { return };
         let info = (
             status.running_version.clone().unwrap_or_default(),

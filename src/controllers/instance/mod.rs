@@ -11,6 +11,7 @@ mod deletion;
 mod dereference;
 pub mod exposure;
 mod figures;
+mod final_backup;
 pub mod found;
 mod gates;
 mod hosts;
@@ -234,7 +235,8 @@ impl Controller {
 
     /// The five steps.
     async fn steps(&self, pass: &Pass<'_>, remembered: &mut Remembered) -> Result<Again, Failure> {
-        let holds = deletion::deletes_data(&pass.instance.spec);
+        let spec = &pass.instance.spec;
+        let holds = deletion::deletes_data(spec) || deletion::wants_final_backup(spec);
         self.set_finalizer(pass.seen, holds).await?;
         let before = self.observe(pass);
         let (mut found, learned) = self.dereference(pass, &before, remembered).await?;
@@ -300,6 +302,12 @@ impl Controller {
             self.secure(&mut pass).await?;
         }
         self.report_deletion(&pass).await?;
+        if finalizer::is_on(&instance.metadata)
+            && let Some(wait) = self.final_backup(&pass).await?
+        {
+            self.report_deletion(&pass).await?;
+            return Ok(Again::After(wait));
+        }
         if finalizer::is_on(&instance.metadata) && takes_data {
             let id = self.identity(&pass);
             deletion::hand_over_data(&self.context.api, instance, &id)

@@ -1,6 +1,7 @@
 //! What the caches hold of one Instance at one moment. Only objects that belong to it: one of the same name with another owner is not
 //! among them.
 
+use super::final_backup;
 use super::workload::{WorkloadKind, Workloads};
 use crate::controllers::Caches;
 use crate::controllers::restore::phase;
@@ -28,6 +29,8 @@ pub struct Observed {
     pub backup: Option<Arc<Seen<Guarded<PaperclipBackup>>>>,
     /// Restores into this Instance, whoever asked for them.
     pub restores: Vec<Arc<Seen<Guarded<PaperclipRestore>>>>,
+    /// Last backups of an Instance that is being deleted.
+    pub final_backups: Vec<final_backup::Try>,
     /// Name of the one of them that is being taken.
     pub backing_up: Option<String>,
     /// What runs the server.
@@ -154,6 +157,7 @@ impl Observed {
             workloads: Workloads::of(kind, stateful_set, deployment),
             jobs,
             restores: restores(caches, &main),
+            final_backups: final_backups(caches, &main),
             database,
             backup,
             backing_up,
@@ -253,6 +257,16 @@ fn running(caches: &Caches, policy: &str) -> Option<String> {
         Guarded::Undecodable { .. } => false,
     });
     found.map(|seen| seen.key.name.to_string())
+}
+
+fn final_backups(caches: &Caches, main: &Key) -> Vec<final_backup::Try> {
+    let seen = caches.instances.get(main);
+    match seen.as_ref().map(|seen| &seen.view) {
+        Some(Guarded::Ok(instance)) => final_backup::tries(instance, |name| {
+            caches.backups.get(&Key::new(&main.namespace, name))
+        }),
+        _ => vec![],
+    }
 }
 
 fn restores(caches: &Caches, main: &Key) -> Vec<Arc<Seen<Guarded<PaperclipRestore>>>> {

@@ -25,9 +25,7 @@ use super::gates::Plan;
 use super::keys::Keys;
 use super::observed::Observed;
 use super::validate::Verdict;
-use crate::crd::instance::{
-    AdoptedStatus, DeletionStatus, EffectiveDefault, Instance, InstanceStatus,
-};
+use crate::crd::instance::{AdoptedStatus, EffectiveDefault, Instance, InstanceStatus};
 use crate::shared::conditions::{Truth, find, limit, merge};
 use crate::shared::names::{self, Component, Names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -182,15 +180,9 @@ pub fn status(
         } else {
             scene.effective.to_vec()
         },
-        deletion: scene.terminating().then(|| {
-            before.deletion.unwrap_or_else(|| {
-                Box::new(DeletionStatus {
-                    step: Some("Started".into()),
-                    start_time: Some(scene.now.clone()),
-                    final_backup: None,
-                })
-            })
-        }),
+        deletion: scene
+            .terminating()
+            .then(|| Box::new(facts::deletion(scene))),
     };
     (status, stalls_in)
 }

@@ -36,7 +36,7 @@ pub fn safety_backup(v: &Validated) -> Result<Wish, Malformed> {
         instance_ref: Some(LocalRef {
             name: v.instance.clone(),
         }),
-        encryption: v.safety.clone().flatten(),
+        encryption: v.safety.as_ref().and_then(|s| s.encryption.clone()),
         reason: Some(BackupReason::PreRestore.into()),
         ..PaperclipBackupSpec::default()
     };
@@ -66,6 +66,7 @@ pub fn restore(v: &Validated) -> Result<Desired, Malformed> {
         command: "restore",
         destination: &v.storage,
         source: &v.source,
+        user: None,
         identity: v.identity.as_ref(),
         variables: variables(v),
         resources: &resources,

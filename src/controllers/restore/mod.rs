@@ -94,10 +94,12 @@ impl Controller {
                 options: &context.options,
             })
         });
-        let mut stage = stage::of(object, &found, &verdict, Timestamp::now());
-        if !is_hands_off(&object.metadata) {
-            stage = self.act(seen, stage).await?;
-        }
+        let stage = stage::of(object, &found, &verdict, Timestamp::now());
+        let stage = if is_hands_off(&object.metadata) {
+            stage.begins_nothing(phase::of(object))
+        } else {
+            self.act(seen, stage).await?
+        };
         let (status, again) = status::of(object, &verdict, &stage, &Time(Timestamp::now()));
         self.report(seen, object, &found, status).await?;
         if let Stage::Complete(_) | Stage::Failed(_) = stage {

@@ -46,6 +46,22 @@ pub enum Stage<'v> {
     Failed(Cause),
 }
 
+impl Stage<'_> {
+    /// The same, but for what would begin something.
+    pub fn begins_nothing(self, at: RestorePhase) -> Self {
+        let text = "annotation paperclip.inc/reconcile is disabled";
+        match self {
+            Self::BeginSafetyBackup(_) | Self::BeginRestore(_) => {
+                Self::Waiting("Progressing", text.into())
+            }
+            Self::Quiescing(_) if at == RestorePhase::Pending => {
+                Self::Waiting("Progressing", text.into())
+            }
+            other => other,
+        }
+    }
+}
+
 /// Where it stands.
 pub fn of<'v>(
     object: &PaperclipRestore,
@@ -93,19 +109,24 @@ pub fn of<'v>(
                 .map(|c| c.message.clone())
                 .unwrap_or_default();
             let name = backup.metadata.name.as_deref().unwrap_or_default();
+            // It has not begun and does not begin by itself; the server must not stay away for that.
+            let stalled = status.and_then(|s| find(&s.conditions, "Stalled"));
+            let stuck = stalled.is_some_and(|c| c.status == "True");
             match phase {
                 Some(BackupPhase::Complete) => Stage::BeginRestore(v),
-                Some(BackupPhase::Failed) => Stage::Failed(Cause::of(
-                    "RestoreFailed",
-                    "safety-backup",
-                    &format!(
-                        "what is there could not be saved; nothing was replaced. PaperclipBackup \"{name}\": {words}"
-                    ),
-                )),
+                Some(BackupPhase::Failed) => unsaved(name, &words),
+                _ if stuck => unsaved(name, &words),
                 _ => Stage::SafetyBackup(format!("PaperclipBackup \"{name}\": {words}")),
             }
         }
     }
+}
+
+fn unsaved<'v>(backup: &str, words: &str) -> Stage<'v> {
+    let text = format!(
+        "what is there could not be saved; nothing was replaced. PaperclipBackup \"{backup}\": {words}"
+    );
+    Stage::Failed(Cause::of("RestoreFailed", "safety-backup", &text))
 }
 
 /// What still writes, or may begin to.

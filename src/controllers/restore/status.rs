@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How often something is looked for whose appearance nobody tells us.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// How often what is waited for is looked for.
+const LOOK_FOR_OTHERS: Duration = Duration::from_secs(5);
 /// How often something is looked for that is about to happen. It costs no call.
 const LOOK_SOON: Duration = Duration::from_secs(1);
 
@@ -34,6 +36,8 @@ pub fn of(
     let saved = matches!(verdict, Verdict::Accepted(v) if v.safety.is_some());
     let (phase, again) = match stage {
         Stage::Refused(..) => (RestorePhase::Pending, Some(LOOK_AGAIN)),
+        // Nothing is under way yet, and each look asks for Secrets.
+        Stage::Waiting(..) if at == RestorePhase::Pending => (at, Some(LOOK_FOR_OTHERS)),
         Stage::Waiting(..) => (at, Some(LOOK_SOON)),
         Stage::Quiescing(_) => (RestorePhase::Quiescing, Some(LOOK_SOON)),
         Stage::BeginSafetyBackup(_) | Stage::SafetyBackup(_) => {

@@ -50,6 +50,7 @@ fn object<V: View>(value: Value) -> Arc<Seen<V>> {
     Arc::new(Seen::read(value, &[]))
 }
 
+#[allow(clippy::needless_pass_by_value)] // `json!` makes values.
 fn instance(spec: Value, status: Value) -> Value {
     json!({"apiVersion": "paperclip.inc/v1alpha1", "kind": "Instance",
         "metadata": {"name": "shop", "namespace": "prod", "uid": "i-1"}, "spec": spec, "status": status})
@@ -164,6 +165,16 @@ fn what_is_there_is_saved_first_and_a_failure_of_that_replaces_nothing() {
     assert_eq!(
         (stage.as_str(), stored.as_str()),
         ("BeginRestore", "RestoringDatabase")
+    );
+    found.safety = Some(object(json!({
+        "apiVersion": "paperclip.inc/v1alpha1", "kind": "PaperclipBackup", "metadata": {"name": "b", "namespace": "prod"}, "spec": {},
+        "status": {"phase": "Pending", "conditions": [{"type": "Stalled", "status": "True", "reason": "SecretNotFound",
+            "message": "", "lastTransitionTime": "2026-11-23T11:00:00Z"}]},
+    })));
+    assert_eq!(
+        goes(&saving, &found).0,
+        "Failed",
+        "the server would stay away for ever"
     );
     found.safety = saved("Failed");
     let (stage, stored, words) = goes(&saving, &found);
@@ -391,6 +402,24 @@ fn it_is_complete_when_a_new_server_is_ready_and_not_before() {
         words.contains("PaperclipBackup \"before-back-1\""),
         "{words}"
     );
+}
+
+#[test]
+fn hands_off_means_that_nothing_begins() {
+    let accepted = newest(&phase_is("SafetyBackup"));
+    let found = stopped();
+    let verdict = verdict(&accepted, &found);
+    let now = "2026-11-23T12:00:00Z".parse().unwrap();
+    let is = |stage: &stage::Stage<'_>| matches!(stage, stage::Stage::Waiting(..));
+    let begins = stage::of(&accepted, &found, &verdict, now);
+    assert!(is(&begins.begins_nothing(phase::of(&accepted))));
+    let fresh = newest(&json!({}));
+    let stops = stage::of(&fresh, &found, &verdict, now);
+    assert!(is(&stops.begins_nothing(phase::of(&fresh))));
+    // What has begun is followed to its end.
+    let checking = newest(&phase_is("Checking"));
+    let follows = stage::of(&checking, &found, &verdict, now);
+    assert!(!is(&follows.begins_nothing(phase::of(&checking))));
 }
 
 #[test]

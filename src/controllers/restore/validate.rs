@@ -60,8 +60,8 @@ pub struct Validated {
     pub identity: Option<SecretKeyRef>,
     /// A person has named the Instance: anybody's backup may take the place of what is there.
     pub confirmed: bool,
-    /// What is there is saved first, encrypted like the Instance's backups.
-    pub safety: Option<Option<BackupEncryption>>,
+    /// What is there is saved first.
+    pub safety: Option<Safety>,
     /// Fingerprint of the key that the Instance reads its secrets with.
     pub master_key: Option<String>,
     /// Restrict connections of the Job.
@@ -70,6 +70,13 @@ pub struct Validated {
     pub agent_image: String,
     /// DNS domain of the cluster.
     pub domain: String,
+}
+
+/// A backup of what is there.
+#[derive(Debug)]
+pub struct Safety {
+    /// Encrypted like the Instance's other backups.
+    pub encryption: Option<BackupEncryption>,
 }
 
 /// Where the backup is, and what is known of it.
@@ -335,7 +342,7 @@ fn safety(
     found: &Found,
     instance: &Instance,
     name: &str,
-) -> Result<Option<Option<BackupEncryption>>, Verdict> {
+) -> Result<Option<Safety>, Verdict> {
     if object.spec.safety_backup == Some(false) || !holds_data(found, instance) {
         return Ok(None);
     }
@@ -346,7 +353,9 @@ fn safety(
         );
     }
     let backup = instance.spec.backup.as_ref();
-    Ok(Some(backup.and_then(|b| b.encryption.clone())))
+    Ok(Some(Safety {
+        encryption: backup.and_then(|b| b.encryption.clone()),
+    }))
 }
 
 fn database_is_ready(found: &Found) -> bool {

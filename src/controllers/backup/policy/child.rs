@@ -2,12 +2,13 @@
 
 use crate::crd::PaperclipBackup;
 use crate::crd::backup::{BackupReason, PaperclipBackupSpec};
+use crate::crd::shared::BackupVerification;
 use crate::shared::names::{API_VERSION, Component, labels};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 
-/// Builds it.
-pub fn build(policy: &PaperclipBackup, tick: Timestamp) -> PaperclipBackup {
+/// Builds it. `proven`: it is to be brought back once it is complete.
+pub fn build(policy: &PaperclipBackup, tick: Timestamp, proven: bool) -> PaperclipBackup {
     let (spec, meta) = (&policy.spec, &policy.metadata);
     let name = meta.name.clone().unwrap_or_default();
     let installation = spec
@@ -15,6 +16,11 @@ pub fn build(policy: &PaperclipBackup, tick: Timestamp) -> PaperclipBackup {
         .as_ref()
         .or(spec.database_ref.as_ref())
         .map_or("", |r| r.name.as_str());
+    let level = spec.verification.as_ref().filter(|_| proven);
+    let proof = level.map(|v| BackupVerification {
+        level: v.level.clone(),
+        ..BackupVerification::default()
+    });
     let mut one = PaperclipBackup::new(
         &format!("{name}-{}", tick.strftime("%Y%m%dt%H%M%Sz")),
         PaperclipBackupSpec {
@@ -25,7 +31,7 @@ pub fn build(policy: &PaperclipBackup, tick: Timestamp) -> PaperclipBackup {
             immediate: None,
             starting_deadline: None,
             retention: None,
-            verification: None,
+            verification: proof,
             reason: Some(BackupReason::Scheduled.into()),
             ..spec.clone()
         },

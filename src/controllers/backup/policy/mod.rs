@@ -3,6 +3,9 @@
 
 mod child;
 mod plan;
+mod proof;
+mod prune;
+mod retention;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -18,10 +21,11 @@ use crate::shared::duration;
 use crate::shared::guarded::Guarded;
 use crate::shared::names::{is_hands_off, manager};
 use crate::shared::schedule::{self, Schedule};
-use crate::shared::wish::Wish;
+use crate::shared::wish::{Kind, Wish};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use k8s_openapi::jiff::tz::TimeZone;
+use proof::Proofs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,7 +97,7 @@ impl Controller {
             })
             .collect();
         let times = times(object);
-        let verdict = judge(object, found, &context.options);
+        let mut verdict = judge(object, found, &context.options);
         let usable = matches!(verdict, Verdict::Accepted(_)) && !is_hands_off(&object.metadata);
         let plan = times.as_ref().ok().map(|times| {
             plan::of(&plan::Input {
@@ -103,9 +107,18 @@ impl Controller {
                 running: children.iter().any(|child| runs(child)),
             })
         });
+        let proofs = match &times {
+            Ok(times) => Proofs::read(object, times.zone.clone()),
+            Err(_) => Ok(None),
+        };
+        let proofs = proofs.unwrap_or_else(|why| {
+            verdict = Verdict::Refused("InvalidSpec", why);
+            None
+        });
         let begun = plan.as_ref().filter(|_| usable).and_then(|plan| plan.start);
         if let Some(tick) = begun {
-            let wish = Wish::of(&child::build(object, tick))
+            let proven = proofs.as_ref().is_some_and(Proofs::of_each);
+            let wish = Wish::of(&child::build(object, tick, proven))
                 .map_err(|e| Failure::new("build", "InternalError", &e))?;
             context
                 .applier(manager::BACKUP)
@@ -113,8 +126,38 @@ impl Controller {
                 .await
                 .map_err(|e| Failure::new("apply", e.reason(), &e))?;
         }
+        let rules = times.as_ref().ok().and_then(|times| {
+            let asked = object.spec.retention.as_ref()?;
+            Some(retention::Rules::read(asked, times.zone.clone()))
+        });
+        let rules = match &rules {
+            Some(Err(why)) => {
+                verdict = Verdict::Refused("InvalidSpec", why.clone());
+                None
+            }
+            Some(Ok(rules)) => Some(rules),
+            None => None,
+        };
+        let pruned = match &verdict {
+            Verdict::Accepted(validated) if usable => {
+                let pruning = prune::Pruning {
+                    seen,
+                    validated,
+                    rules,
+                    children: &children,
+                    troubled: begun.is_some()
+                        || children.iter().any(|child| runs(child))
+                        || status::last_failed(&children),
+                    now,
+                };
+                self.prune(&pruning).await?
+            }
+            _ => None,
+        };
         let status = status::of(&status::Observed {
             object,
+            rules,
+            proofs: proofs.as_ref(),
             times: times.as_ref().map(|_| ()).map_err(String::as_str),
             verdict: &verdict,
             plan: plan.as_ref().filter(|_| usable),
@@ -130,7 +173,42 @@ impl Controller {
             Verdict::Accepted(_) => plan.map_or(LOOK_AT_CLOCK, |plan| plan.wake),
             _ => LOOK_AGAIN,
         };
+        if usable && let Some(name) = proofs.as_ref().and_then(|p| p.due(&children, now)) {
+            self.ask_for_proof(seen, object, name).await?;
+        }
+        let proof = proofs.as_ref().and_then(|p| p.wake(now));
+        let wake = proof.map_or(wake, |soon| soon.min(wake));
+        let wake = pruned.map_or(wake, |soon| soon.min(wake));
         Ok(Again::After(wake.min(LOOK_AT_CLOCK)))
+    }
+}
+
+impl Controller {
+    /// The newest backup is to be proven.
+    async fn ask_for_proof(
+        &self,
+        seen: &Object,
+        object: &PaperclipBackup,
+        name: &str,
+    ) -> Result<(), Failure> {
+        let level = object
+            .spec
+            .verification
+            .as_ref()
+            .and_then(|v| v.level.clone());
+        let patch = serde_json::json!({"spec": {"verification": {"level": level}}});
+        let (kind, api) = (Kind::of::<PaperclipBackup>(), &self.context.api);
+        let sent = api
+            .merge_patch(&kind, &seen.key.namespace, name, manager::BACKUP, &patch)
+            .await;
+        match sent {
+            Ok(stored) => {
+                self.caches.backups.applied(stored);
+                Ok(())
+            }
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(Failure::new("apply", error.reason(), &error)),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is true of a policy: its times, and what its backups say of themselves. Pure.
 
 use super::plan::Plan;
+use super::proof::{self, Proofs};
+use super::retention::Rules;
 use crate::controllers::backup::status::requested;
 use crate::controllers::backup::validate::Verdict;
 use crate::crd::PaperclipBackup;
@@ -14,6 +16,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub struct Observed<'a> {
     /// As it was read at the start.
     pub object: &'a PaperclipBackup,
+    /// How many are kept; `None`: all.
+    pub rules: Option<&'a Rules>,
+    /// When proofs are made; `None`: none are.
+    pub proofs: Option<&'a Proofs>,
     /// The times can be used, or why not.
     pub times: Result<(), &'a str>,
     /// Whether its backups could be taken.
@@ -53,12 +59,12 @@ pub fn of(seen: &Observed<'_>) -> PaperclipBackupStatus {
             .map(time)
             .or(before.last_schedule_time),
         next_schedule_time: seen.plan.and_then(|plan| plan.next).map(time),
-        // It was proven by being read back, and nothing more.
-        last_verified: None,
+        last_verified: proof::last(seen.children).or(before.last_verified),
         last_successful: good.or(before.last_successful),
         last_failed: bad.or(before.last_failed),
         missed_runs: Some(missed),
         recovery_points: recovery_points(seen.children),
+        next_prune: next_prune(seen),
         last_handled_reconcile_at: requested(seen.object).or(before.last_handled_reconcile_at),
         ..PaperclipBackupStatus::default()
     }
@@ -81,6 +87,27 @@ fn ended(child: &PaperclipBackup, phase: BackupPhase) -> Option<&Time> {
     let status = child.status.as_ref()?;
     let is = status.phase.as_ref().is_some_and(|p| *p == phase);
     status.completion_time.as_ref().filter(|_| is)
+}
+
+/// The backup that ended last failed.
+pub fn last_failed(children: &[&PaperclipBackup]) -> bool {
+    let at = |phase| newest(children, phase).and_then(|n| n.time).map(|t| t.0);
+    at(BackupPhase::Failed) > at(BackupPhase::Complete)
+}
+
+/// What goes when the next backup is there, or now.
+fn next_prune(seen: &Observed<'_>) -> Vec<String> {
+    const SHOWN: usize = 16;
+    let Some(rules) = seen.rules else {
+        return vec![];
+    };
+    let next = seen.plan.and_then(|plan| plan.next).unwrap_or(seen.now.0);
+    let names = rules.removable_after(seen.children, next);
+    names
+        .into_iter()
+        .take(SHOWN)
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
 fn newest(children: &[&PaperclipBackup], phase: BackupPhase) -> Option<NamedTime> {
@@ -143,6 +170,7 @@ fn facts(seen: &Observed<'_>, good: Option<&NamedTime>, bad: Option<&NamedTime>)
         _ => Fact::new("Accepted", Truth::True, "Accepted", "it can be done"),
     });
     facts.extend(reached(seen.children));
+    facts.extend(seen.proofs.map(|p| p.fact(seen.children, seen.now.0)));
     facts
 }
 

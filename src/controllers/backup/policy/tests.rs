@@ -118,7 +118,7 @@ fn jitter_delays_within_its_bounds_and_always_by_the_same() {
 #[test]
 fn a_backup_of_a_time_is_named_for_it_and_is_no_policy() {
     let object = policy(&json!({"timeZone": "Europe/Berlin", "include": ["Database"]}));
-    let child = super::child::build(&object, at("2026-11-21T02:00:00Z"));
+    let child = super::child::build(&object, at("2026-11-21T02:00:00Z"), false);
     let name = child.metadata.name.as_deref().unwrap();
     assert_eq!(name, "before-upgrade-x7k2p-20261121t020000z");
     assert_eq!(child.spec.schedule, None);
@@ -134,6 +134,8 @@ fn status_of(object: &PaperclipBackup, children: &[&PaperclipBackup]) -> Papercl
     let verdict: Verdict = verdict(&one, &with_bucket());
     let times = times(object);
     status::of(&status::Observed {
+        rules: None,
+        proofs: None,
         object,
         times: times.as_ref().map(|_| ()).map_err(String::as_str),
         verdict: &verdict,
@@ -188,8 +190,8 @@ fn a_schedule_that_cannot_be_used_says_why_and_begins_nothing() {
         let text = &find(&status.conditions, "Stalled").unwrap().message;
         assert!(text.contains(words), "{text}");
     }
-    let retention = policy(&json!({"retention": {"keepLast": 3}}));
-    let status = status_of(&retention, &[]);
+    let kept = policy(&json!({"deletionPolicy": "Delete"}));
+    let status = status_of(&kept, &[]);
     let accepted = find(&status.conditions, "Accepted").unwrap();
     assert_eq!(accepted.reason, "NotImplemented");
     assert_eq!(ready(&status), "True/Scheduled");

@@ -133,11 +133,13 @@ fn what_is_not_built_is_refused_rather_than_left_out_in_silence() {
         assert_eq!(reason, "NotImplemented");
         assert!(text.contains(part), "{text}");
     }
-    let drill = json!({"instanceRef": {"name": "shop"}, "verification": {"level": "Restore"}, "deletionPolicy": "Delete"});
+    let drill = json!({"instanceRef": {"name": "shop"}, "verification": {"level": "Boot"}, "deletionPolicy": "Delete"});
     assert_eq!(accepted(&with_spec(&drill), &with_bucket()).notes.len(), 2);
-    let proof = json!({"instanceRef": {"name": "shop"}, "verification": {"level": "Checksum"}});
-    let notes = accepted(&with_spec(&proof), &with_bucket()).notes;
-    assert!(notes.is_empty(), "{notes:?}");
+    for level in ["Checksum", "Restore"] {
+        let proof = json!({"instanceRef": {"name": "shop"}, "verification": {"level": level}});
+        let notes = accepted(&with_spec(&proof), &with_bucket()).notes;
+        assert!(notes.is_empty(), "{notes:?}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ const DEBIAN_UID: i64 = 999;
 
 /// Major version and image; `data` is the version of the data, if it is known. What a spec does not say follows the data, never the
 /// newest version.
-pub fn of(
+pub(in crate::controllers::database) fn of(
     spec: &PaperclipDatabaseSpec,
     data: Option<i32>,
     problems: &mut Problems,

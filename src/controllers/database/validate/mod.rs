@@ -1,7 +1,7 @@
 //! Raw spec to [`Validated`]: every default, every check, all problems at once. Pure. After this step nobody looks at the raw spec.
 
 mod credentials;
-mod image;
+pub mod image;
 mod pod;
 mod volume;
 

@@ -1,8 +1,11 @@
-//! What the earlier operator made and nobody of us looks after. It is named, not touched: it goes with the Instance, or by a person's hand.
+//! What the earlier operator made and nobody of us looks after. It is named, and goes with the Instance or by a person's hand; what took its
+//! backups goes as soon as we have one.
 
 use crate::controllers::Caches;
+use crate::controllers::instance::observed::Observed;
 use crate::controllers::instance::validate::names::Identity;
 use crate::crd::Instance;
+use crate::crd::instance::AdoptedStatus;
 use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::apply::{Applier, ApplyError};
 use crate::shared::cache::Key;
@@ -35,6 +38,53 @@ pub async fn named(api: &ApiServer, id: &Identity<'_>) -> Result<Vec<String>, Ap
     }))
     .await?;
     Ok(found.into_iter().flatten().collect())
+}
+
+/// Name in the record of the CronJob that took the earlier operator's backups.
+fn backups(id: &Identity<'_>) -> String {
+    format!("CronJob/{}", id.names.database_backup())
+}
+
+/// Removes the CronJob that took the earlier operator's backups, once a backup of ours is complete: from then on there would be two of each.
+/// Says what is gone. Without the right to do it nothing happens: it stays on record.
+///
+/// # Errors
+/// If the API server gives no answer.
+pub async fn retire_backups(
+    api: &ApiServer,
+    record: &AdoptedStatus,
+    observed: &Observed,
+    id: &Identity<'_>,
+) -> Result<Option<String>, ApiError> {
+    let name = backups(id);
+    let has_own = observed
+        .backup_status()
+        .is_some_and(|status| status.last_successful.is_some());
+    if !has_own || !record.left.contains(&name) {
+        return Ok(None);
+    }
+    let (kind, object) = (Kind::of::<CronJob>(), id.names.database_backup());
+    let live = match api.get(&kind, id.namespace, &object).await {
+        Err(error) if error.code() == Some(403) => return Ok(None),
+        other => other?,
+    };
+    let Some(live) = live else {
+        return Ok(Some(name));
+    };
+    let owners = live["metadata"]["ownerReferences"].as_array();
+    let theirs = owners.into_iter().flatten().any(|r| r["uid"] == *id.uid);
+    let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+    if !theirs {
+        return Ok(Some(name));
+    }
+    match api
+        .delete(&kind, id.namespace, &object, uid, "Background")
+        .await
+    {
+        Ok(()) => Ok(Some(name)),
+        Err(error) if error.code() == Some(403) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The cluster-wide roles of the earlier operator, if the spec ever made it make any: no right of ours reaches them. The text has the

@@ -28,6 +28,8 @@ pub struct Takeover {
     wanted: Option<Wish>,
     /// What the roll-out changes, if it was found out in this pass.
     pub changes: Vec<String>,
+    /// What of the earlier operator's is gone since we do its work.
+    pub retired: Option<String>,
 }
 
 impl Default for Takeover {
@@ -36,6 +38,7 @@ impl Default for Takeover {
             rollout: Rollout::Ours,
             wanted: None,
             changes: vec![],
+            retired: None,
         }
     }
 }
@@ -53,6 +56,9 @@ impl Takeover {
         }
         if !observed.workload().is_some_and(rollout::is_found) {
             record.pending.clear();
+        }
+        if let Some(gone) = &self.retired {
+            record.left.retain(|name| name != gone);
         }
         Some(record)
     }
@@ -124,6 +130,7 @@ impl Controller {
             rollout: rollout::decide(pass.instance, before, &asked),
             wanted,
             changes: vec![],
+            retired: None,
         })
     }
 
@@ -138,6 +145,11 @@ impl Controller {
         remembered: &mut Remembered,
     ) -> Result<Option<Problem>, Failure> {
         let id = self.identity(pass);
+        if let Some(record) = &pass.adopted {
+            takeover.retired = leftovers::retire_backups(&self.context.api, record, before, &id)
+                .await
+                .map_err(|e| Failure::new("adopt", e.reason(), &e))?;
+        }
         leftovers::remove_bootstrap(applier, &self.caches, &id)
             .await
             .map_err(|e| Failure::new("adopt", e.reason(), &e))?;

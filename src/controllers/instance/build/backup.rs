@@ -3,8 +3,24 @@
 use super::owned;
 use crate::controllers::instance::validate::Validated;
 use crate::crd::backup::PaperclipBackupSpec;
+use crate::crd::instance::Backup;
+use crate::crd::shared::BackupRetention;
 use crate::crd::{LocalRef, PaperclipBackup};
 use crate::shared::names::Component;
+
+/// How long backups are kept, unless the spec says otherwise.
+const DAYS: i32 = 30;
+
+/// `retention` wins over `retentionDays`.
+fn retention(asked: &Backup) -> BackupRetention {
+    asked.retention.clone().unwrap_or_else(|| {
+        let hours = i64::from(asked.retention_days.unwrap_or(DAYS)) * 24;
+        BackupRetention {
+            max_age: Some(format!("{hours}h")),
+            ..BackupRetention::default()
+        }
+    })
+}
 
 /// `None`: no backups by a schedule.
 pub fn build(v: &Validated<'_>) -> Option<PaperclipBackup> {
@@ -19,6 +35,8 @@ pub fn build(v: &Validated<'_>) -> Option<PaperclipBackup> {
         immediate: asked.immediate,
         include: asked.include.clone(),
         encryption: asked.encryption.clone(),
+        retention: Some(retention(asked)),
+        verification: asked.verification.clone(),
         ..PaperclipBackupSpec::default()
     };
     let mut backup = PaperclipBackup::new(v.id.names.main(), spec);

@@ -5,7 +5,7 @@ use crate::controllers::instance::gates::{self, State, is_bootstrapped, is_recor
 use crate::controllers::instance::workload::WorkloadKind;
 use crate::crd::Word;
 use crate::crd::instance::{
-    BackupSummary, BootstrapState, BootstrapStatus, ChildStatus, ConditionStatus,
+    BackupSummary, BootstrapState, BootstrapStatus, ChildStatus, ConditionStatus, DeletionStatus,
     LastSuccessfulBackup, ManagedResources, MigrationState, MigrationStatus, Outcome,
 };
 use crate::crd::shared::NamedTime;
@@ -116,6 +116,24 @@ pub fn managed(scene: &Scene<'_>) -> ManagedResources {
     }
 }
 
+/// How far a deletion is.
+pub fn deletion(scene: &Scene<'_>) -> DeletionStatus {
+    let before = scene.before().and_then(|s| s.deletion.as_deref()).cloned();
+    let last = scene.observed.final_backups.last();
+    let step = if last.is_some() {
+        "FinalBackup"
+    } else {
+        "Started"
+    };
+    DeletionStatus {
+        step: Some(step.into()),
+        start_time: before
+            .and_then(|d| d.start_time)
+            .or_else(|| Some(scene.now.clone())),
+        final_backup: last.map(|t| t.name.clone()),
+    }
+}
+
 /// The child resources and how they are.
 pub fn children(scene: &Scene<'_>) -> Vec<ChildStatus> {
     let o = scene.observed;
@@ -173,7 +191,11 @@ pub fn backup(scene: &Scene<'_>) -> Option<BackupSummary> {
                 ..LastSuccessfulBackup::default()
             })
             .or(before.last_successful),
-        last_verified_time: before.last_verified_time,
+        last_verified_time: status
+            .last_verified
+            .as_ref()
+            .and_then(|n| n.time.clone())
+            .or(before.last_verified_time),
         next_schedule_time: status.next_schedule_time.clone(),
         running: scene.observed.backing_up.clone(),
         missed_runs: status.missed_runs,

@@ -97,6 +97,7 @@ pub fn all(scene: &Scene<'_>) -> Vec<Part> {
     parts.extend(objects::http_route(scene));
     parts.extend(objects::budget(scene));
     parts.extend(backup(scene));
+    parts.extend(backup_proof(scene));
     parts.extend(objects::autoscaler(scene));
     parts.extend(objects::tailscale(scene));
     parts.extend(objects::monitoring(scene));
@@ -276,6 +277,22 @@ fn backup(scene: &Scene<'_>) -> Option<Part> {
         }
     });
     Some(part.class(Class::Degrades))
+}
+
+/// Whether backups were brought back to prove them, as the schedule says it; `None`: nobody asks for that.
+fn backup_proof(scene: &Scene<'_>) -> Option<Part> {
+    const KIND: &str = "RestoreVerified";
+    let v = scene.verdict.validated.as_ref();
+    let asked = v.is_none_or(|v| v.backup.is_some_and(|b| b.verification.is_some()));
+    let said = scene
+        .observed
+        .backup_condition("Verified")
+        .filter(|_| asked)?;
+    let part = match said.status.as_str() {
+        "True" => Part::well(KIND, &said.reason, said.message.clone()),
+        _ => Part::waits(KIND, &said.reason, said.message.clone()),
+    };
+    Some(part.class(Class::Informs))
 }
 
 /// What was seen last.

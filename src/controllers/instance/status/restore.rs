@@ -15,8 +15,10 @@ const KIND: &str = "RestoreComplete";
 /// `None`: nothing was ever brought back, nor asked for.
 pub fn part(scene: &Scene<'_>) -> Option<Part> {
     let restores = Restores::of(scene.instance, scene.observed);
-    // Without data there is nothing to serve instead.
-    let class = if restores.is_first() && restores.is_wanted() {
+    // Without data there is nothing to serve instead. While the server is tried, the restore waits for it, and not it for the restore.
+    let class = if restores.is_checking() {
+        Class::Informs
+    } else if restores.is_first() && restores.is_wanted() {
         Class::Required
     } else {
         Class::Degrades

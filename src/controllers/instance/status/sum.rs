@@ -3,6 +3,7 @@
 
 use super::parts::Part;
 use super::{Class, Elapsed, Scene, server};
+use crate::controllers::instance::final_backup;
 use crate::shared::conditions::{Fact, Truth, find, list};
 use std::time::Duration;
 
@@ -32,7 +33,12 @@ impl Sum {
 /// Sums the parts up.
 pub fn sum(scene: &Scene<'_>, parts: &[Part], elapsed: &Elapsed) -> Sum {
     let (stalled, stalls_in) = stall(scene, parts, elapsed);
-    let stalled = stalled.filter(|_| !scene.terminating());
+    let stalled = if scene.terminating() {
+        final_backup::held(scene.instance, &scene.observed.final_backups)
+            .map(|why| Fact::new("Stalled", Truth::True, "FinalBackupFailed", why))
+    } else {
+        stalled
+    };
     let ready = ready(scene, parts, stalled.is_some());
     let waiting = stalled
         .is_none()

@@ -258,18 +258,26 @@ fn otlp<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Option<Otlp<'a>> {
     })
 }
 
+/// Its dumps stay on the data volume and have filled it: they are off beside a schedule of ours, unless asked for.
 fn backups(spec: &InstanceSpec) -> Vec<Variable<'_>> {
-    let Some(native) = spec.backup.as_ref().and_then(|b| b.app_native.as_ref()) else {
-        return vec![];
-    };
+    let backup = spec.backup.as_ref();
+    let native = backup.and_then(|b| b.app_native.as_ref());
+    let scheduled = backup.is_some_and(|b| {
+        let somewhere = b.s3.is_some() || spec.object_storage.is_some();
+        text(b.schedule.as_ref()).is_some() && somewhere
+    });
     let owned = |name: &'static str, text: String| Variable {
         name: Cow::Borrowed(name),
         source: Source::Text(Cow::Owned(text)),
     };
     let mut variables = vec![];
-    if let Some(enabled) = native.enabled {
+    let enabled = native.and_then(|n| n.enabled);
+    if let Some(enabled) = enabled.or_else(|| scheduled.then_some(false)) {
         variables.push(owned("PAPERCLIP_DB_BACKUP_ENABLED", enabled.to_string()));
     }
+    let Some(native) = native else {
+        return variables;
+    };
     if let Some(minutes) = native.interval_minutes.filter(|m| *m > 0) {
         variables.push(owned(
             "PAPERCLIP_DB_BACKUP_INTERVAL_MINUTES",
@@ -298,6 +306,30 @@ mod tests {
                 .map(|f| format!("{} {}: {}", f.class.reason(), f.path, f.text))
                 .collect(),
         )
+    }
+
+    #[test]
+    fn the_servers_own_dumps_are_off_beside_a_schedule_unless_asked_for() {
+        let told = |yaml: &str| -> Vec<String> {
+            let spec: InstanceSpec = serde_saphyr::from_str(yaml).unwrap();
+            let variables = backups(&spec);
+            let of = variables.iter().map(|v| match &v.source {
+                Source::Text(text) => format!("{}={text}", v.name),
+                _ => v.name.to_string(),
+            });
+            of.collect()
+        };
+        assert!(told("{}").is_empty());
+        assert!(told("backup: {s3: {bucket: b}}").is_empty());
+        assert!(
+            told("backup: {schedule: '@daily'}").is_empty(),
+            "backups go nowhere"
+        );
+        let off = ["PAPERCLIP_DB_BACKUP_ENABLED=false"];
+        assert_eq!(told("backup: {schedule: '@daily', s3: {bucket: b}}"), off);
+        let both =
+            told("backup: {schedule: '@daily', s3: {bucket: b}, appNative: {enabled: true}}");
+        assert_eq!(both[0], "PAPERCLIP_DB_BACKUP_ENABLED=true");
     }
 
     #[test]

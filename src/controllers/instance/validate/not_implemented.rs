@@ -3,9 +3,7 @@
 //! [`super::unsupported`]. A field leaves this table in the change that builds it.
 
 use super::findings::{Class, Findings};
-use crate::controllers::instance::deletion::wants_final_backup;
 use crate::crd::instance::{BootstrapMode, ExecutionMode, Image, InstanceSpec};
-use crate::crd::shared::DeletionPolicy;
 
 /// One entry.
 pub struct Missing {
@@ -61,14 +59,10 @@ missing! {
     "adapters.cloudSandbox": |s| on!(s, adapters.cloud_sandbox.enabled);
     "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
     "plugins": |s| Some(!s.plugins.is_empty());
-    "deletionPolicy": |s| Some(*s.deletion_policy.as_ref()? == DeletionPolicy::Delete && wants_final_backup(s));
     "lifecycle.drain.mode": |s| Some(*s.lifecycle.as_ref()?.drain.as_ref()?.mode.as_ref()? == crate::crd::instance::DrainMode::Auto);
     "lifecycle.drain.maxWait": |s| given!(s, lifecycle.drain.max_wait);
     "lifecycle.drain.onTimeout": |s| given!(s, lifecycle.drain.on_timeout);
     "lifecycle.maintenanceWindows": |s| Some(!s.lifecycle.as_ref()?.maintenance_windows.is_empty());
-    "backup.retentionDays": |s| given!(s, backup.retention_days);
-    "backup.retention": |s| given!(s, backup.retention);
-    "backup.verification": |s| given!(s, backup.verification);
 }
 
 /// Reports the fields of the table that ask for something.

@@ -97,6 +97,20 @@ pub const ALERTS: &[Alert] = &[
         severity: "critical",
         summary: "The database volume of Instance @NS/@N is more than 80 % full",
     },
+    Alert {
+        name: "PaperclipBackupFailing",
+        expression: "max by (namespace, instance) (paperclip_backup_ready{@}) == 0",
+        lasting: "1h",
+        severity: "critical",
+        summary: "Backups of Instance @NS/@N by its schedule have failed or stopped for an hour",
+    },
+    Alert {
+        name: "PaperclipBackupNotVerified",
+        expression: "max by (namespace, instance) (paperclip_backup_verified{@}) == 0",
+        lasting: "1h",
+        severity: "warning",
+        summary: "The newest backup of Instance @NS/@N that was tried could not be brought back, or none was tried for too long",
+    },
 ];
 
 /// With the user's labels, so that the right Prometheus selects it.

@@ -367,7 +367,7 @@ fn a_schedule_becomes_a_backup_resource_that_finds_its_destination_itself() {
         backup["spec"],
         json!({
             "instanceRef": {"name": "clip"}, "schedule": "17 2 * * *", "timeZone": "Europe/Berlin", "jitter": "10m",
-            "immediate": true, "include": ["Database"], "encryption": {"recipients": ["age1x"]},
+            "immediate": true, "include": ["Database"], "encryption": {"recipients": ["age1x"]}, "retention": {"maxAge": "720h"},
         })
     );
 }

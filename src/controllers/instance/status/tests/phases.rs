@@ -92,7 +92,7 @@ fn a_server_that_never_served_and_needs_a_person_has_failed() {
     world.observed.pods = vec![];
     let status = world.status();
     assert_eq!(phase_of(&status), "Failed");
-    assert_eq!(says(&status, "Stalled"), "True/NotImplemented");
+    assert_eq!(says(&status, "Stalled"), "True/NotFound");
 }
 
 #[test]

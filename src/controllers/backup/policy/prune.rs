@@ -1,0 +1,204 @@
+//! Removing what the rules of a policy do not want any more: one Job of the agent at a time, with the list of what is to go. An object goes
+//! when the agent said that its backup is gone. Must never begin after a failure, and never beside a backup that is being taken.
+
+use super::retention::Rules;
+use crate::controllers::archive::{job, policy};
+use crate::controllers::backup::Controller;
+use crate::controllers::backup::validate::Validated;
+use crate::crd::PaperclipBackup;
+use crate::shared::cache::{Key, Seen};
+use crate::shared::controller::Failure;
+use crate::shared::events::Severity;
+use crate::shared::names::{ANNOTATION_APPLIED_HASH, Component, labels, manager};
+use crate::shared::views::{Job, JobState};
+use crate::shared::wish::{Kind, Malformed, Wish};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So many go at once.
+const MOST: usize = 16;
+/// Longest duration of the Job.
+const DEADLINE: Duration = Duration::from_secs(3600);
+/// A failed Job stays so long as evidence; then the next try comes.
+const EVIDENCE: Duration = Duration::from_secs(1800);
+/// How long the last word of a pod may take to arrive after its Job has ended.
+const WORD_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a pass over a policy knows.
+pub struct Pruning<'a> {
+    /// The policy.
+    pub seen: &'a super::Object,
+    /// As it is accepted.
+    pub validated: &'a Validated,
+    /// How many are kept; `None`: all.
+    pub rules: Option<&'a Rules>,
+    /// Its backups.
+    pub children: &'a [&'a PaperclipBackup],
+    /// One of them has not ended, or the last one failed.
+    pub troubled: bool,
+    /// Now.
+    pub now: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Word {
+    task: String,
+    outcome: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Controller {
+    /// One step of pruning. Says when to look again, if something is on its way.
+    pub(super) async fn prune(&self, p: &Pruning<'_>) -> Result<Option<Duration>, Failure> {
+        let jobs = self.caches.jobs.controlled_by(&p.seen.uid);
+        if let Some(job) = jobs.first() {
+            return self.follow(p, job).await;
+        }
+        let Some(rules) = p.rules.filter(|_| !p.troubled) else {
+            return Ok(None);
+        };
+        let mut names = rules.removable(p.children, p.now);
+        names.truncate(MOST);
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let failed = |e: Malformed| Failure::new("build", "InternalError", &e);
+        let (policy, job) = build(p, &names).map_err(failed)?;
+        let applier = self.context.applier(manager::BACKUP);
+        let written = async {
+            if let Some(policy) = &policy {
+                let policies = &self.caches.network_policies;
+                applier.ensure(policies, policy).await?;
+            }
+            applier.ensure(&self.caches.jobs, &job).await.map(drop)
+        };
+        written
+            .await
+            .map_err(|e| Failure::new("apply", e.reason(), &e))?;
+        Ok(Some(Duration::from_secs(5)))
+    }
+
+    async fn follow(
+        &self,
+        p: &Pruning<'_>,
+        job: &Arc<Seen<Job>>,
+    ) -> Result<Option<Duration>, Failure> {
+        let soon = Ok(Some(Duration::from_secs(2)));
+        let pods = self.caches.pods.controlled_by(&job.uid);
+        let word = pods
+            .iter()
+            .filter_map(|pod| serde_json::from_str::<Word>(pod.view.result.as_deref()?).ok())
+            .find(|word| word.task == "prune");
+        let since = job
+            .view
+            .ended()
+            .map(|ended| Duration::try_from(p.now.duration_since(ended)).unwrap_or_default());
+        let done = word.as_ref().is_some_and(|w| w.outcome == "done");
+        match (job.view.state(), since) {
+            (JobState::Running, _) => return Ok(Some(Duration::from_secs(5))),
+            (_, Some(since)) if word.is_none() && since < WORD_WITHIN => return soon,
+            (JobState::Complete, _) if done => self.gone(p, job).await?,
+            (_, Some(since)) if since < EVIDENCE => {
+                return Ok(Some(EVIDENCE.saturating_sub(since)));
+            }
+            (state, _) => {
+                let words = word.map_or_else(|| format!("{state:?}"), |w| w.message);
+                let text = format!("backups that nobody needs could not be removed: \"{words}\"");
+                self.reporter(p.seen)
+                    .tell(Severity::Warning, "PruneFailed", &text);
+            }
+        }
+        let applier = self.context.applier(manager::BACKUP);
+        let removed = async {
+            let (caches, uid) = (&self.caches, &*p.seen.uid);
+            let kind = Kind::of::<k8s_openapi::api::batch::v1::Job>();
+            applier.remove(&caches.jobs, &kind, &job.key, uid).await?;
+            let (policies, kind) = (&caches.network_policies, Kind::of::<NetworkPolicy>());
+            applier.remove(policies, &kind, &job.key, uid).await
+        };
+        removed
+            .await
+            .map_err(|e| Failure::new("apply", e.reason(), &e))?;
+        soon
+    }
+
+    /// The agent said that they are gone: so do their objects.
+    async fn gone(&self, p: &Pruning<'_>, job: &Seen<Job>) -> Result<(), Failure> {
+        let made_for = job.view.metadata.annotations.applied_hash.as_deref();
+        let names: Vec<&str> = made_for.unwrap_or_default().split(',').collect();
+        let applier = self.context.applier(manager::BACKUP);
+        let kind = Kind::of::<PaperclipBackup>();
+        for name in &names {
+            let key = Key::new(&p.seen.key.namespace, name);
+            applier
+                .remove(&self.caches.backups, &kind, &key, &p.seen.uid)
+                .await
+                .map_err(|e| Failure::new("apply", e.reason(), &e))?;
+        }
+        let text = format!(
+            "{} removed from the bucket: {}",
+            names.len(),
+            names.join(", ")
+        );
+        self.reporter(p.seen)
+            .tell(Severity::Normal, "Pruned", &text);
+        Ok(())
+    }
+}
+
+fn build(p: &Pruning<'_>, names: &[&str]) -> Result<(Option<Wish>, Wish), Malformed> {
+    let v = p.validated;
+    let list: Vec<_> = p
+        .children
+        .iter()
+        .filter(|child| {
+            names
+                .iter()
+                .any(|name| child.metadata.name.as_deref() == Some(name))
+        })
+        .filter_map(|child| child.status.as_ref()?.artifact.as_ref())
+        .map(|artifact| json!({"location": artifact.location, "sha256": artifact.sha256}))
+        .collect();
+    let name = job::name(
+        &format!("{}-prune", v.name),
+        &format!("{}/{}", v.uid, names.join(",")),
+    );
+    let meta = || ObjectMeta {
+        name: Some(name.clone()),
+        namespace: Some(v.namespace.clone()),
+        labels: Some(labels(&v.installation, Component::Backup)),
+        annotations: Some([(ANNOTATION_APPLIED_HASH.to_owned(), names.join(","))].into()),
+        owner_references: Some(vec![v.owner.clone()]),
+        ..ObjectMeta::default()
+    };
+    let ways = policy::Ways {
+        namespace: &v.namespace,
+        installation: &v.installation,
+        component: Component::Backup,
+        destination: &v.destination,
+        engine: v.source.engine,
+        domain: &v.domain,
+    };
+    let resources = job::default_resources();
+    let task = job::Task {
+        installation: &v.installation,
+        component: Component::Backup,
+        command: "prune",
+        destination: &v.destination,
+        source: &v.source,
+        user: None,
+        identity: None,
+        variables: vec![("PAPERCLIP_AGENT_PRUNE", json!(list).to_string())],
+        resources: &resources,
+        deadline: DEADLINE,
+        agent_image: &v.agent_image,
+    };
+    let policy = v.policy.then(|| policy::build(meta(), &ways)).transpose()?;
+    Ok((policy, job::build(meta(), &task)?))
+}

@@ -1,0 +1,250 @@
+//! Proving that a complete backup can be brought back: one Job of the agent, which restores it into a PostgreSQL of its own and compares rows
+//! and journal. Done once per object. Must never call a backup verified without the agent's own word.
+
+use super::dereference::Found;
+use super::status::has_ended;
+use super::validate::{Validated, Verdict};
+use super::{Controller, Object};
+use crate::controllers::archive::{job, policy};
+use crate::controllers::database::validate::image;
+use crate::crd::backup::{BackupPhase, BackupVerified, PaperclipBackupStatus};
+use crate::crd::shared::VerificationLevel;
+use crate::crd::{Instance, PaperclipBackup, SecretKeyRef, word};
+use crate::shared::cache::{Key, Seen};
+use crate::shared::conditions::{Fact, Truth, find, merge, quote};
+use crate::shared::controller::Failure;
+use crate::shared::events::{Regarding, Severity};
+use crate::shared::names::{Component, is_hands_off, labels, manager};
+use crate::shared::views::{Job, JobState};
+use crate::shared::wish::{Kind, Malformed, Wish};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+const KIND: &str = "Verified";
+/// Longest duration of the Job.
+const DEADLINE: Duration = Duration::from_secs(6 * 3600);
+/// How long the last word of a pod may take to arrive after its Job has ended.
+const WORD_WITHIN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(3);
+
+#[derive(Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+#[derive(Default)]
+struct Word {
+    task: String,
+    outcome: String,
+    step: String,
+    code: String,
+    message: String,
+    finished_at: String,
+}
+
+/// A restore is asked for as the proof. Reading back is part of every backup.
+pub fn is_wanted(object: &PaperclipBackup) -> bool {
+    let level = object
+        .spec
+        .verification
+        .as_ref()
+        .and_then(|v| word(v.level.as_ref()).ok().flatten());
+    matches!(
+        level,
+        Some(VerificationLevel::Restore | VerificationLevel::Boot)
+    )
+}
+
+/// What has been found out; `None`: nothing yet.
+pub fn proven(object: &PaperclipBackup) -> Option<bool> {
+    let status = object.status.as_ref()?;
+    match find(&status.conditions, KIND)?.status.as_str() {
+        "True" => Some(true),
+        "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// It is complete, and its proof is asked for and not there.
+pub fn is_due(object: &PaperclipBackup) -> bool {
+    let status = object.status.as_ref();
+    let complete = status
+        .and_then(|s| s.phase.as_ref())
+        .is_some_and(|p| *p == BackupPhase::Complete);
+    complete && has_ended(object) && is_wanted(object) && proven(object).is_none()
+}
+
+fn job_name(object: &PaperclipBackup) -> String {
+    let meta = &object.metadata;
+    let name = meta.name.as_deref().unwrap_or_default();
+    job::name(
+        &format!("{name}-verify"),
+        meta.uid.as_deref().unwrap_or_default(),
+    )
+}
+
+impl Controller {
+    /// One step of the proof of a complete backup. Changes the status that is to be written, and says when to look again.
+    pub(super) async fn verify(
+        &self,
+        seen: &Object,
+        object: &PaperclipBackup,
+        found: &Found,
+        verdict: &Verdict,
+        status: &mut PaperclipBackupStatus,
+    ) -> Result<Option<Duration>, Failure> {
+        if !is_due(object) || is_hands_off(&object.metadata) {
+            return Ok(None);
+        }
+        let now = Time(Timestamp::now());
+        let key = Key::new(&seen.key.namespace, &job_name(object));
+        let ours =
+            |job: &Arc<Seen<Job>>| job.controller.as_ref().is_some_and(|c| c.uid == seen.uid);
+        let Some(job) = self.caches.jobs.get(&key).filter(ours) else {
+            let Verdict::Accepted(v) = verdict else {
+                return Ok(None);
+            };
+            return self.begin_proof(object, v).await.map(Some);
+        };
+        let pods = self.caches.pods.controlled_by(&job.uid);
+        let said = pods
+            .iter()
+            .filter_map(|pod| serde_json::from_str::<Word>(pod.view.result.as_deref()?).ok())
+            .filter(|word| word.task == "verify")
+            .max_by(|a, b| a.finished_at.cmp(&b.finished_at));
+        let ended = job
+            .view
+            .ended()
+            .map(|ended| Duration::try_from(now.0.duration_since(ended)).unwrap_or_default());
+        let (truth, reason, text) = match (job.view.state(), said) {
+            (JobState::Running, _) => return Ok(Some(LOOK)),
+            (_, None) if ended.is_some_and(|since| since < WORD_WITHIN) => return Ok(Some(LOOK)),
+            (JobState::Complete, Some(word)) if word.outcome == "done" => (
+                Truth::True,
+                "Verified",
+                "restored into a database of its own: the rows of every table and the journal of migrations are those of the manifest".to_owned(),
+            ),
+            (_, Some(word)) => (
+                Truth::False,
+                "VerificationFailed",
+                format!("{} in step {}: \"{}\"", quote(&word.code), quote(&word.step), quote(&word.message)),
+            ),
+            (state, None) => (
+                Truth::False,
+                "VerificationFailed",
+                format!("no result of the agent; the Job: {}", quote(&format!("{state:?}"))),
+            ),
+        };
+        let well = truth == Truth::True;
+        if well {
+            status.verified = Some(BackupVerified {
+                level: Some(VerificationLevel::Restore.into()),
+                time: Some(now.clone()),
+            });
+        }
+        let generation = object.metadata.generation.unwrap_or_default();
+        let fact = Fact::new(KIND, truth, reason, &text);
+        let more = merge(&status.conditions, vec![fact], generation, &now);
+        status.conditions.retain(|c| c.type_ != KIND);
+        status.conditions.extend(more);
+        let (severity, event) = if well {
+            (Severity::Normal, "BackupVerified")
+        } else {
+            (Severity::Warning, "VerificationFailed")
+        };
+        self.reporter(seen).tell(severity, event, &text);
+        if let Some(instance) = &found.instance {
+            let about = Regarding::of::<Instance, _>(instance);
+            let text = format!("PaperclipBackup \"{}\": {text}", seen.key.name);
+            self.context.events.send(&about, severity, event, &text);
+        }
+        self.context
+            .applier(manager::BACKUP)
+            .remove(
+                &self.caches.network_policies,
+                &Kind::of::<NetworkPolicy>(),
+                &key,
+                &seen.uid,
+            )
+            .await
+            .map_err(|e| Failure::new("apply", e.reason(), &e))?;
+        Ok(None)
+    }
+
+    async fn begin_proof(
+        &self,
+        object: &PaperclipBackup,
+        v: &Validated,
+    ) -> Result<Duration, Failure> {
+        let (policy, job) =
+            build(object, v).map_err(|e| Failure::new("build", "InternalError", &e))?;
+        let applier = self.context.applier(manager::BACKUP);
+        let written = async {
+            if let Some(policy) = &policy {
+                let policies = &self.caches.network_policies;
+                applier.ensure(policies, policy).await?;
+            }
+            applier.ensure(&self.caches.jobs, &job).await.map(drop)
+        };
+        written
+            .await
+            .map_err(|e| Failure::new("apply", e.reason(), &e))?;
+        Ok(LOOK)
+    }
+}
+
+fn build(object: &PaperclipBackup, v: &Validated) -> Result<(Option<Wish>, Wish), Malformed> {
+    let meta = || ObjectMeta {
+        name: Some(job_name(object)),
+        namespace: Some(v.namespace.clone()),
+        labels: Some(labels(&v.installation, Component::Backup)),
+        owner_references: Some(vec![v.owner.clone()]),
+        ..ObjectMeta::default()
+    };
+    let ways = policy::Ways {
+        namespace: &v.namespace,
+        installation: &v.installation,
+        component: Component::Backup,
+        destination: &v.destination,
+        engine: v.source.engine,
+        domain: &v.domain,
+    };
+    let artifact = object.status.as_ref().and_then(|s| s.artifact.as_ref());
+    let told = |name, value: Option<&String>| value.map(|value| (name, value.clone()));
+    let variables = [
+        told(
+            "PAPERCLIP_AGENT_RESTORE_FROM",
+            artifact.and_then(|a| a.location.as_ref()),
+        ),
+        told(
+            "PAPERCLIP_AGENT_RESTORE_SHA256",
+            artifact.and_then(|a| a.sha256.as_ref()),
+        ),
+    ];
+    let task = job::Task {
+        installation: &v.installation,
+        component: Component::Backup,
+        command: "verify",
+        destination: &v.destination,
+        source: &v.source,
+        // `initdb` wants a user that has a name.
+        user: Some(image::uid(&v.source.image)),
+        identity: identity(object),
+        variables: variables.into_iter().flatten().collect(),
+        resources: &v.resources,
+        deadline: DEADLINE,
+        agent_image: &v.agent_image,
+    };
+    let policy = v.policy.then(|| policy::build(meta(), &ways)).transpose()?;
+    Ok((policy, job::build(meta(), &task)?))
+}
+
+fn identity(object: &PaperclipBackup) -> Option<&SecretKeyRef> {
+    object
+        .spec
+        .encryption
+        .as_ref()?
+        .identity_secret_ref
+        .as_ref()
+}
