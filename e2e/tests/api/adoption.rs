@@ -331,7 +331,11 @@ async fn the_production_example_is_taken_over_and_what_stays_is_named() -> Resul
                 && condition(i, "ServiceReady").starts_with("True")
         })
         .await?;
-    assert_eq!(instance["metadata"]["finalizers"], Value::Null);
+    // Ours alone: it has a place for backups, so it does not go without a last one.
+    assert_eq!(
+        instance["metadata"]["finalizers"],
+        json!(["paperclip.inc/finalizer"])
+    );
     assert_eq!(
         instance["status"]["adopted"]["left"],
         json!(["CronJob/paperclip-prod-db-backup"])
@@ -360,8 +364,56 @@ async fn the_production_example_is_taken_over_and_what_stays_is_named() -> Resul
     );
     estate.settled(&operator).await?;
     estate.ten_forced_passes().await?;
+    // The first one of ours is complete: the other goes, and is on record no more.
+    complete_backup(&estate, "paperclip-prod").await?;
+    estate
+        .until("nothing of it is left", |i| {
+            i["status"]["adopted"]["left"]
+                .as_array()
+                .is_none_or(Vec::is_empty)
+        })
+        .await?;
+    assert!(
+        estate
+            .get("cronjob", "paperclip-prod-db-backup")
+            .await
+            .is_err()
+    );
+    let word = "paperclip.inc/skip-final-backup=true";
+    let arguments = ["annotate", "instance", "paperclip-prod", word];
+    estate.namespace.kubectl(&arguments).await?;
     estate.delete().await?;
     estate.data_are_safe(PRODUCTION).await
+}
+
+/// As if the policy of this name had taken a backup: what stands in its status is the agent's word.
+async fn complete_backup(estate: &Estate<'_>, policy: &str) -> Result<()> {
+    let uid = estate.get("pcb", policy).await?["metadata"]["uid"].clone();
+    let object = json!({"apiVersion": "paperclip.inc/v1alpha1", "kind": "PaperclipBackup",
+        "metadata": {"name": "first", "annotations": {"paperclip.inc/reconcile": "disabled"},
+            "ownerReferences": [{"apiVersion": "paperclip.inc/v1alpha1", "kind": "PaperclipBackup", "name": policy,
+                "uid": uid, "controller": true, "blockOwnerDeletion": true}]},
+        "spec": {"instanceRef": {"name": policy}, "reason": "Scheduled"}});
+    estate.namespace.apply(&object.to_string()).await?;
+    // What the operator says of it first.
+    wait_for("the backup to be looked at", LONG, async || {
+        let phase = estate.get("pcb", "first").await?["status"]["phase"].clone();
+        Ok(phase.is_string().then_some(()))
+    })
+    .await?;
+    let status = json!({"status": {"phase": "Complete", "completionTime": "2026-11-01T02:00:00Z",
+        "artifact": {"location": "s3://safe/x/2026-11-01T02:00:00Z/", "sha256": "f".repeat(64), "bytes": 1}}});
+    let status = status.to_string();
+    let arguments = [
+        "patch",
+        "pcb",
+        "first",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        &status,
+    ];
+    estate.namespace.kubectl(&arguments).await.map(drop)
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::{join_all, try_join_all};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
-use paperclip_e2e::harness::{AuditEvent, AuditMark, Cluster};
+use paperclip_e2e::harness::{AuditEvent, AuditMark, Cluster, wait_for};
 use serde_json::{Value, json};
 
 use crate::given::Given;
@@ -119,6 +119,18 @@ async fn ten_more_looks_at_every_instance_change_nothing() -> Result<()> {
     }));
     let refused: Vec<String> = made.await.into_iter().flatten().collect();
     ensure!(refused.is_empty(), "{refused:#?}");
+    rest(&given).await?;
+    // Autoscalers look now and then: until they have, they say that there is no server.
+    wait_for("the autoscalers to look", LONG, async || {
+        let all = given
+            .instances()
+            .list(&kube::api::ListParams::default())
+            .await?;
+        let blind =
+            |i: &DynamicObject| i.data["status"].to_string().contains("scaling is disabled");
+        Ok((!all.iter().any(blind)).then_some(()))
+    })
+    .await?;
     rest(&given).await?;
 
     // Each has an opinion about its present spec.

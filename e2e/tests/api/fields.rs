@@ -115,6 +115,12 @@ fn resource((group, version, kind, plural): (&str, &str, &str, &str)) -> ApiReso
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
+/// What a restore is asked for with: one value is asked for once, so that neither a change of it nor taking it back leads anywhere. That each
+/// reaches the PaperclipRestore is tested where objects are built; what becomes of it, in `restore`.
+fn is_asked_once(path: &str) -> bool {
+    path == "restoreFrom" || (path.starts_with("restore.") && path != "restore.pauseAgents")
+}
+
 /// What an Instance has led to: objects, and what its conditions say of the spec.
 #[derive(Clone, Debug, PartialEq)]
 struct Effect {
@@ -343,7 +349,8 @@ async fn every_field_has_its_effect_and_goes_back() -> Result<()> {
     options.arguments = vec!["--metrics-service=paperclip-operator-metrics".to_owned()];
     let _operator = cluster.operator(options).await?;
     let schema = schema()?;
-    let leaves = leaves(&schema);
+    let mut leaves = leaves(&schema);
+    leaves.retain(|path| !is_asked_once(path));
     ensure!(leaves.len() > 150, "only {} fields", leaves.len());
     let bench = Bench {
         client: cluster.client().await?,

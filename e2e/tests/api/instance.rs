@@ -736,7 +736,7 @@ async fn a_server_that_would_start_with_other_data_is_not_started() -> Result<()
     let instance = scene
         .until("Failed", |i| i["status"]["phase"] == "Failed")
         .await?;
-    assert_eq!(reason(&instance, "Stalled"), "True/NotImplemented");
+    assert_eq!(reason(&instance, "Stalled"), "True/NotFound");
     assert_eq!(
         scene.get("statefulset", "clip").await?["spec"]["replicas"],
         0

@@ -16,6 +16,7 @@ mod instance;
 mod monitoring;
 mod operator;
 mod readme;
+mod restore;
 mod routes;
 mod telemetry;
 mod workloads;

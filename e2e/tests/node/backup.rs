@@ -1,22 +1,17 @@
 //! A backup from `kubectl create` to the bucket: a real PostgreSQL, the agent in its own image, object storage of somebody else's making.
 //! The service runs beside the pods, in the cluster's network.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
-use paperclip_e2e::binaries::Group;
-use paperclip_e2e::harness::{Cluster, Namespace, OperatorOptions, until};
+use paperclip_e2e::harness::{Cluster, Namespace, OperatorOptions, until, wait_for};
 use serde_json::Value;
 
+use crate::bucket::{Bucket, SECRET};
+
 const MINUTE: Duration = Duration::from_secs(60);
-const KEY_ID: &str = "test-key-id";
-const SECRET: &str = "test-secret-that-is-long";
-/// The node's address, which pods can reach.
-const NODE: &str = "10.199.0.1";
-const PORT: u16 = 17070;
 
 const DATABASE: &str = "
 apiVersion: paperclip.inc/v1alpha1
@@ -26,72 +21,6 @@ spec:
   storage: {size: 1Gi}
   resources: {requests: {cpu: 50m, memory: 128Mi}}
 ";
-
-/// Object storage in a folder of this machine; the folder goes with it.
-struct Bucket {
-    folder: PathBuf,
-    _service: tokio::process::Child,
-}
-
-impl Bucket {
-    async fn start(cluster: &Cluster) -> Result<Self> {
-        let folder =
-            std::env::temp_dir().join(format!("paperclip-e2e-bucket-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join("data/backups"))?;
-        let data = folder.join("data").to_string_lossy().into_owned();
-        let address = format!("{NODE}:{PORT}");
-        let arguments = [
-            "--access",
-            KEY_ID,
-            "--secret",
-            SECRET,
-            "--port",
-            &address,
-            "posix",
-            // It would link files by a /proc that is not its own.
-            "--disableotmp",
-            &data,
-        ];
-        let service = cluster.daemon(Group::S3, "versitygw", &arguments).await?;
-        Ok(Self {
-            folder,
-            _service: service,
-        })
-    }
-
-    /// Names of all objects, and the content of those that end with `suffix`.
-    fn objects(&self, suffix: &str) -> Result<Vec<(String, Vec<u8>)>> {
-        let bucket = self.folder.join("data/backups");
-        let (mut found, mut folders) = (vec![], vec![bucket.clone()]);
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder)? {
-                let path = entry?.path();
-                let name = path.strip_prefix(&bucket)?.to_string_lossy().into_owned();
-                if name.starts_with(".sgwtmp") {
-                    continue;
-                }
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    let wanted = name.ends_with(suffix);
-                    let content = if wanted {
-                        std::fs::read(&path)?
-                    } else {
-                        vec![]
-                    };
-                    found.push((name, content));
-                }
-            }
-        }
-        Ok(found)
-    }
-}
-
-impl Drop for Bucket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
 
 fn kind(name: &str, plural: &str) -> ApiResource {
     ApiResource {
@@ -111,7 +40,8 @@ fn has(object: &DynamicObject, kind: &str, reason: &str) -> bool {
         .any(|c| c["type"] == kind && c["status"] == "True" && c["reason"] == reason)
 }
 
-fn backup(name: &str, bucket: &str) -> String {
+fn backup(name: &str, service: &Bucket, bucket: &str) -> String {
+    let endpoint = service.endpoint();
     format!(
         "
 apiVersion: paperclip.inc/v1alpha1
@@ -120,7 +50,7 @@ metadata: {{name: {name}}}
 spec:
   databaseRef: {{name: shop}}
   storage:
-    s3: {{bucket: {bucket}, endpoint: 'http://{NODE}:{PORT}', credentialsSecretRef: {{name: s3}}}}
+    s3: {{bucket: {bucket}, endpoint: '{endpoint}', credentialsSecretRef: {{name: s3}}}}
 "
     )
 }
@@ -151,10 +81,7 @@ async fn a_backup_is_complete_when_it_is_in_the_bucket_and_was_read_back() -> Re
     let _operator = cluster
         .operator(OperatorOptions::for_namespace(&namespace.name))
         .await?;
-    let keys = format!(
-        "{{apiVersion: v1, kind: Secret, metadata: {{name: s3}}, stringData: {{AWS_ACCESS_KEY_ID: {KEY_ID}, AWS_SECRET_ACCESS_KEY: {SECRET}}}}}"
-    );
-    namespace.apply(&keys).await?;
+    namespace.apply(&Bucket::keys()).await?;
     namespace.apply(DATABASE).await?;
     let client = cluster.client().await?;
     let databases: Api<DynamicObject> = Api::namespaced_with(
@@ -176,7 +103,7 @@ async fn a_backup_is_complete_when_it_is_in_the_bucket_and_was_read_back() -> Re
         &kind("PaperclipBackup", "paperclipbackups"),
     );
     let since = Instant::now();
-    namespace.apply(&backup("now", "backups")).await?;
+    namespace.apply(&backup("now", &bucket, "backups")).await?;
     let complete = |object: &DynamicObject| {
         has(object, "Complete", "Complete") || has(object, "Stalled", "NoResult")
     };
@@ -212,9 +139,11 @@ async fn a_backup_is_complete_when_it_is_in_the_bucket_and_was_read_back() -> Re
     );
     ensure!(manifest["backup"]["name"] == "now", "{manifest}");
 
+    prune(&namespace, &backups, &bucket).await?;
+
     // Another that cannot work says why, and harms nothing.
     namespace
-        .apply(&backup("elsewhere", "no-such-bucket"))
+        .apply(&backup("elsewhere", &bucket, "no-such-bucket"))
         .await?;
     let failed = |object: &DynamicObject| has(object, "Failed", "UploadFailed");
     let failed = until(&backups, "elsewhere", "is Failed", 3 * MINUTE, failed).await?;
@@ -224,9 +153,71 @@ async fn a_backup_is_complete_when_it_is_in_the_bucket_and_was_read_back() -> Re
         "{text}"
     );
     ensure!(!text.contains(SECRET), "a key is shown");
+    let objects = bucket.objects("")?;
     ensure!(
-        bucket.objects("")?.len() == 2,
+        objects.iter().any(|(name, _)| name.starts_with(folder)),
         "the first backup was touched"
     );
+    Ok(())
+}
+
+/// A policy keeps what its rules want, and takes the rest away: objects and what is in the bucket.
+async fn prune(
+    namespace: &Namespace<'_>,
+    backups: &Api<DynamicObject>,
+    bucket: &Bucket,
+) -> Result<()> {
+    let endpoint = bucket.endpoint();
+    let policy = format!(
+        "
+apiVersion: paperclip.inc/v1alpha1
+kind: PaperclipBackup
+metadata: {{name: each-minute}}
+spec:
+  databaseRef: {{name: shop}}
+  schedule: '* * * * *'
+  immediate: true
+  retention: {{keepLast: 1}}
+  storage:
+    s3: {{bucket: backups, prefix: minutes, endpoint: '{endpoint}', credentialsSecretRef: {{name: s3}}}}
+"
+    );
+    namespace.apply(&policy).await?;
+    let first =
+        |object: &DynamicObject| object.data["status"]["lastSuccessful"]["name"].is_string();
+    let seen = until(
+        backups,
+        "each-minute",
+        "has a first backup",
+        2 * MINUTE,
+        first,
+    )
+    .await?;
+    let name = seen.data["status"]["lastSuccessful"]["name"].clone();
+    let name = name.as_str().unwrap_or_default();
+    let old = backups.get(name).await?;
+    let location = old.data["status"]["artifact"]["location"].clone();
+    let folder = location
+        .as_str()
+        .unwrap_or_default()
+        .replace("s3://backups/", "");
+    ensure!(folder.starts_with("minutes/"), "{folder}");
+    wait_for("the first backup to go", 4 * MINUTE, async || {
+        Ok(backups.get_opt(name).await?.is_none().then_some(()))
+    })
+    .await?;
+    let objects = bucket.objects("")?;
+    let left: Vec<_> = objects.iter().map(|(name, _)| name).collect();
+    ensure!(
+        !left.iter().any(|name| name.starts_with(&folder)),
+        "{folder}: {left:?}"
+    );
+    ensure!(
+        left.iter().any(|name| name.starts_with("minutes/")),
+        "{left:?}"
+    );
+    namespace
+        .kubectl(&["delete", "pcb", "each-minute", "--wait=false"])
+        .await?;
     Ok(())
 }

@@ -2,11 +2,13 @@
 
 mod adoption;
 mod backup;
+mod bucket;
 mod changes;
 mod database;
 mod images;
 mod installation;
 mod instance;
 mod replicas;
+mod restore;
 mod serving;
 mod variables;
