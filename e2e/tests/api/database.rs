@@ -281,6 +281,8 @@ async fn a_pass_that_was_asked_for_is_echoed_and_looks_at_the_secrets() -> Resul
     let test = Test::start("db-asked").await?;
     test.create(json!({})).await?;
     test.until_ready().await?;
+    // Details of the status may follow.
+    tokio::time::sleep(3 * SECOND).await;
     let mark = test.cluster.audit_mark()?;
     test.patch(
         json!({"metadata": {"annotations": {"paperclip.inc/reconcile-requested-at": "one"}}}),

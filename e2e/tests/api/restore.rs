@@ -347,6 +347,13 @@ async fn what_nobody_needs_is_listed_beforehand_and_no_object_goes_without_the_a
         .await?;
     let owner = json!([{"apiVersion": "paperclip.inc/v1alpha1", "kind": "PaperclipBackup", "name": "nightly",
         "uid": policy.uid(), "controller": true, "blockOwnerDeletion": true}]);
+    let hands = |off: Value| {
+        Patch::Merge(json!({"metadata": {"annotations": {"paperclip.inc/reconcile": off}}}))
+    };
+    let parameters = PatchParams::default();
+    test.backups()
+        .patch("nightly", &parameters, &hands(json!("disabled")))
+        .await?;
     // As if they had been taken: what stands in their status is the agent's word.
     for day in 1..=4 {
         let name = format!("nightly-{day}");
@@ -387,6 +394,17 @@ async fn what_nobody_needs_is_listed_beforehand_and_no_object_goes_without_the_a
         seen.data["status"]
     );
     let jobs: Api<Job> = Api::namespaced(test.client.clone(), &test.namespace.name);
+    let prunes = |jobs: &[Job]| {
+        jobs.iter()
+            .any(|job| job.name_any().starts_with("nightly-prune-"))
+    };
+    ensure!(
+        !prunes(&jobs.list(&ListParams::default()).await?.items),
+        "it is disabled"
+    );
+    test.backups()
+        .patch("nightly", &parameters, &hands(Value::Null))
+        .await?;
     let list = wait_for("the Job", 60 * SECOND, async || {
         let all = jobs.list(&ListParams::default()).await?;
         let found = all

@@ -161,7 +161,7 @@ async fn a_backup_is_complete_when_it_is_in_the_bucket_and_was_read_back() -> Re
     Ok(())
 }
 
-/// A policy keeps what its rules want, and takes the rest away: objects and what is in the bucket.
+/// A policy proves each of its backups, keeps what its rules want, and takes the rest away: objects and what is in the bucket.
 async fn prune(
     namespace: &Namespace<'_>,
     backups: &Api<DynamicObject>,
@@ -178,6 +178,7 @@ spec:
   schedule: '* * * * *'
   immediate: true
   retention: {{keepLast: 1}}
+  verification: {{level: Restore}}
   storage:
     s3: {{bucket: backups, prefix: minutes, endpoint: '{endpoint}', credentialsSecretRef: {{name: s3}}}}
 "
@@ -196,6 +197,13 @@ spec:
     let name = seen.data["status"]["lastSuccessful"]["name"].clone();
     let name = name.as_str().unwrap_or_default();
     let old = backups.get(name).await?;
+    let proven = |object: &DynamicObject| has(object, "Verified", "Verified");
+    let seen = until(backups, "each-minute", "is proven", 2 * MINUTE, proven).await?;
+    ensure!(
+        seen.data["status"]["lastVerified"]["name"].is_string(),
+        "{}",
+        seen.data["status"]
+    );
     let location = old.data["status"]["artifact"]["location"].clone();
     let folder = location
         .as_str()

@@ -1,6 +1,8 @@
-//! What backups and restores have in common: the bucket, the database, and the Job of the agent that works with both. Pure.
+//! What backups and restores have in common: the bucket, the database, and the Job of the agent that works with both.
 
 pub mod destination;
 pub mod job;
 pub mod policy;
+pub mod said;
 pub mod source;
+pub mod work;

@@ -1,12 +1,10 @@
 //! Writes what is missing: first who may talk to whom, then the Job, once. Must never make a second Job for one backup.
 
 use super::super::Caches;
-use super::build::Desired;
+use crate::controllers::archive::work::{self, Work};
 use crate::shared::apply::{Applier, ApplyError};
 use crate::shared::cache::{Key, Seen};
 use crate::shared::views::Job;
-use crate::shared::wish::Kind;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use std::sync::Arc;
 
 /// What was done, and what is there now.
@@ -36,8 +34,8 @@ pub struct Writer<'a> {
 
 impl Writer<'_> {
     /// Writes. `begun`: there is a Job, or was one.
-    pub async fn run(&self, desired: Desired, begun: bool) -> Applied {
-        let Desired { policy, job } = desired;
+    pub async fn run(&self, work: Work, begun: bool) -> Applied {
+        let Work { policy, job } = work;
         let mut done = Applied::default();
         if let Some(policy) = &policy {
             let ensured = self
@@ -70,15 +68,7 @@ impl Writer<'_> {
     /// # Errors
     /// See [`ApplyError`].
     pub async fn tidy(&self) -> Result<(), ApplyError> {
-        self.applier
-            .remove(
-                &self.caches.network_policies,
-                &Kind::of::<NetworkPolicy>(),
-                self.key,
-                self.uid,
-            )
-            .await
-            .map(drop)
+        work::close(&self.applier, self.caches, self.key, self.uid).await
     }
 }
 

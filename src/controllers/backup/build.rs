@@ -1,34 +1,17 @@
 //! [`Validated`] to objects. Pure.
 
 use super::validate::Validated;
-use crate::controllers::archive::{job, policy};
-use crate::shared::names::{Component, labels};
-use crate::shared::wish::{Malformed, Wish};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use crate::controllers::archive::job::{self, Task};
+use crate::controllers::archive::work::Work;
+use crate::shared::names::Component;
+use crate::shared::wish::Malformed;
 
-/// Everything that is made, one field per object.
-#[derive(Debug)]
-pub struct Desired {
-    /// Who may talk to whom.
-    pub policy: Option<Wish>,
-    /// The work.
-    pub job: Wish,
-}
-
-/// Builds it.
+/// The Job, and who it may talk to.
 ///
 /// # Errors
 /// [`Malformed`], which is a fault of ours.
-pub fn desired(v: &Validated) -> Result<Desired, Malformed> {
-    let ways = policy::Ways {
-        namespace: &v.namespace,
-        installation: &v.installation,
-        component: Component::Backup,
-        destination: &v.destination,
-        engine: v.source.engine,
-        domain: &v.domain,
-    };
-    let task = job::Task {
+pub fn work(v: &Validated) -> Result<Work, Malformed> {
+    let task = Task {
         installation: &v.installation,
         component: Component::Backup,
         command: "backup",
@@ -41,13 +24,9 @@ pub fn desired(v: &Validated) -> Result<Desired, Malformed> {
         deadline: v.deadline,
         agent_image: &v.agent_image,
     };
-    Ok(Desired {
-        policy: v
-            .policy
-            .then(|| policy::build(owned(v, v.name.clone()), &ways))
-            .transpose()?,
-        job: job::build(owned(v, job::name(&v.name, &v.uid)), &task)?,
-    })
+    let owner = v.owner();
+    let job = owner.metadata(&job::name(&v.name, &v.uid), &task);
+    owner.work(job, &v.name, &task)
 }
 
 fn variables(v: &Validated) -> Vec<(&'static str, String)> {
@@ -60,14 +39,4 @@ fn variables(v: &Validated) -> Vec<(&'static str, String)> {
     }
     all.push(("PAPERCLIP_AGENT_ABOUT", v.about.to_string()));
     all
-}
-
-fn owned(v: &Validated, name: String) -> ObjectMeta {
-    ObjectMeta {
-        name: Some(name),
-        namespace: Some(v.namespace.clone()),
-        labels: Some(labels(&v.installation, Component::Backup)),
-        owner_references: Some(vec![v.owner.clone()]),
-        ..ObjectMeta::default()
-    }
 }

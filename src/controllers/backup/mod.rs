@@ -106,7 +106,7 @@ impl Controller {
                 if !is_hands_off(&object.metadata) && !status::has_ended(object) =>
             {
                 let desired = info_span!("build")
-                    .in_scope(|| build::desired(validated))
+                    .in_scope(|| build::work(validated))
                     .map_err(|e| Failure::new("build", "InternalError", &e))?;
                 let begun = status::has_begun(object) || found.job.is_some();
                 writer

@@ -3,15 +3,16 @@
 //! `Complete` and `BackupDurable` are the agent's word, never that of a Job that ended well.
 
 use super::apply::Applied;
-use super::result::{Cause, Reached, Said};
+use super::result::{self, Reached};
 use super::validate::Verdict;
+use crate::controllers::archive::said::{Cause, Said, may_come};
 use crate::crd::backup::{BackupFailure, BackupPhase, BackupVerified, PaperclipBackupStatus};
 use crate::crd::shared::VerificationLevel;
 use crate::crd::{PaperclipBackup, Word};
 use crate::shared::cache::Seen;
 use crate::shared::conditions::{Fact, Truth, find, limit, list, merge, quote};
 use crate::shared::names::ANNOTATION_RECONCILE_REQUESTED;
-use crate::shared::views::{Job, JobState, Pod};
+use crate::shared::views::{JobState, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +25,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(15);
 const LOOK_SOON: Duration = Duration::from_secs(3);
 /// How often a pod that has not ended is looked at, for what keeps it from working.
 const LOOK_AT_POD: Duration = Duration::from_secs(5);
-/// How long the last word of a pod may take to arrive after its Job has ended.
-const WORD_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a pass knows at its end.
 pub struct Observed<'a> {
@@ -100,7 +99,7 @@ pub fn of(seen: &Observed<'_>) -> (PaperclipBackupStatus, Option<Duration>) {
             status.phase = Some(BackupPhase::Complete.into());
             status.start_time.get_or_insert_with(|| seen.now.clone());
             status.completion_time = Some(seen.now.clone());
-            status.artifact = said.artifact().map(|artifact| {
+            status.artifact = result::artifact(&said).map(|artifact| {
                 let app_version = app_version(seen.verdict);
                 Box::new(crate::crd::backup::BackupArtifact {
                     app_version,
@@ -147,13 +146,13 @@ fn stand(seen: &Observed<'_>, before: &PaperclipBackupStatus) -> (Stand, Option<
         };
         return (stand, Some(again));
     };
-    let said = Said::last(seen.pods.iter().filter_map(|p| p.view.result.as_deref()));
+    let said = Said::last("backup", seen.pods);
     match (job.view.state(), said) {
         (JobState::Running, _) => (Stand::Running(at_work(seen)), Some(LOOK_AT_POD)),
-        (JobState::Complete, Some(said)) if said.is_done() => {
+        (JobState::Complete, Some(said)) if result::is_done(&said) => {
             (Stand::Complete(Box::new(said)), None)
         }
-        (_, None) if word_may_come(&job.view, seen.now) => (
+        (_, None) if may_come(&job.view, seen.now.0) => (
             Stand::Running("the Job has ended; its result is read".to_owned()),
             Some(Duration::from_secs(1)),
         ),
@@ -169,7 +168,7 @@ fn stand(seen: &Observed<'_>, before: &PaperclipBackupStatus) -> (Stand, Option<
 fn failed(seen: &Observed<'_>, why: &str, said: Option<Said>) -> Stand {
     let late = why.starts_with("DeadlineExceeded");
     let mut cause = match &said {
-        Some(said) => said.cause(),
+        Some(said) => result::cause(said),
         None => no_result(&format!(
             "no result of the agent; {}",
             ended_because(seen, why)
@@ -197,13 +196,6 @@ fn no_result(message: &str) -> Cause {
         step: String::new(),
         message: message.to_owned(),
     }
-}
-
-fn word_may_come(job: &Job, now: &Time) -> bool {
-    job.ended().is_some_and(|ended| {
-        let passed = now.0.duration_since(ended);
-        Duration::try_from(passed).is_ok_and(|passed| passed < WORD_WITHIN)
-    })
 }
 
 fn not_begun(seen: &Observed<'_>) -> Stand {
@@ -237,7 +229,8 @@ fn facts(seen: &Observed<'_>, stand: &Stand, before: &PaperclipBackupStatus) -> 
     let mut facts = vec![ready(stand), accepted(seen, stand)];
     match stand {
         Stand::Complete(said) => {
-            let location = said.artifact().and_then(|a| a.location).unwrap_or_default();
+            let location = result::artifact(said).and_then(|a| a.location);
+            let location = location.unwrap_or_default();
             facts.push(Fact::new("Complete", Truth::True, "Complete", &location));
             facts.push(Fact::new(
                 "BackupDurable",
@@ -288,7 +281,7 @@ fn facts(seen: &Observed<'_>, stand: &Stand, before: &PaperclipBackupStatus) -> 
         Stand::Failed(_, said) => said.as_deref(),
         _ => None,
     };
-    facts.extend(said.and_then(Said::reached).map(|reached| match reached {
+    facts.extend(said.and_then(result::reached).map(|reached| match reached {
         Reached::Yes => Fact::new(
             "StorageReachable",
             Truth::True,

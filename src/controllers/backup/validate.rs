@@ -4,6 +4,7 @@ use super::dereference::Found;
 use crate::controllers::archive::destination::{self, Destination};
 use crate::controllers::archive::job;
 use crate::controllers::archive::source::{self, Source};
+use crate::controllers::archive::work::Owner;
 use crate::crd::instance::DatabaseMode;
 use crate::crd::shared::{BackupPart, DeletionPolicy, VerificationLevel};
 use crate::crd::{Instance, PaperclipBackup, text, word};
@@ -78,6 +79,18 @@ pub struct Validated {
     pub domain: String,
     /// What is not done of it, though the rest is.
     pub notes: Vec<String>,
+}
+
+impl Validated {
+    /// Whose work its Jobs are.
+    pub fn owner(&self) -> Owner<'_> {
+        Owner {
+            namespace: &self.namespace,
+            reference: &self.owner,
+            domain: &self.domain,
+            policy: self.policy,
+        }
+    }
 }
 
 /// Names of the Secrets that a Job would mount.

@@ -5,7 +5,9 @@ use super::dereference::Found;
 use super::status::has_ended;
 use super::validate::{Validated, Verdict};
 use super::{Controller, Object};
-use crate::controllers::archive::{job, policy};
+use crate::controllers::archive::job::{self, Task};
+use crate::controllers::archive::said::{Said, may_come};
+use crate::controllers::archive::work::{self, Work};
 use crate::controllers::database::validate::image;
 use crate::crd::backup::{BackupPhase, BackupVerified, PaperclipBackupStatus};
 use crate::crd::shared::VerificationLevel;
@@ -14,34 +16,19 @@ use crate::shared::cache::{Key, Seen};
 use crate::shared::conditions::{Fact, Truth, find, merge, quote};
 use crate::shared::controller::Failure;
 use crate::shared::events::{Regarding, Severity};
-use crate::shared::names::{Component, is_hands_off, labels, manager};
+use crate::shared::names::{Component, is_hands_off, manager};
 use crate::shared::views::{Job, JobState};
-use crate::shared::wish::{Kind, Malformed, Wish};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use crate::shared::wish::Malformed;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
 const KIND: &str = "Verified";
 /// Longest duration of the Job.
 const DEADLINE: Duration = Duration::from_secs(6 * 3600);
-/// How long the last word of a pod may take to arrive after its Job has ended.
-const WORD_WITHIN: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(3);
-
-#[derive(Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-#[derive(Default)]
-struct Word {
-    task: String,
-    outcome: String,
-    step: String,
-    code: String,
-    message: String,
-    finished_at: String,
-}
+const SOON: Duration = Duration::from_millis(200);
 
 /// A restore is asked for as the proof. Reading back is part of every backup.
 pub fn is_wanted(object: &PaperclipBackup) -> bool {
@@ -95,7 +82,14 @@ impl Controller {
         status: &mut PaperclipBackupStatus,
     ) -> Result<Option<Duration>, Failure> {
         if !is_due(object) || is_hands_off(&object.metadata) {
-            return Ok(None);
+            // It has ended in this very pass: nothing else wakes us.
+            let ended_now = is_wanted(object)
+                && !has_ended(object)
+                && status
+                    .phase
+                    .as_ref()
+                    .is_some_and(|p| *p == BackupPhase::Complete);
+            return Ok(ended_now.then_some(SOON));
         }
         let now = Time(Timestamp::now());
         let key = Key::new(&seen.key.namespace, &job_name(object));
@@ -108,28 +102,16 @@ impl Controller {
             return self.begin_proof(object, v).await.map(Some);
         };
         let pods = self.caches.pods.controlled_by(&job.uid);
-        let said = pods
-            .iter()
-            .filter_map(|pod| serde_json::from_str::<Word>(pod.view.result.as_deref()?).ok())
-            .filter(|word| word.task == "verify")
-            .max_by(|a, b| a.finished_at.cmp(&b.finished_at));
-        let ended = job
-            .view
-            .ended()
-            .map(|ended| Duration::try_from(now.0.duration_since(ended)).unwrap_or_default());
+        let said = Said::last("verify", &pods);
         let (truth, reason, text) = match (job.view.state(), said) {
             (JobState::Running, _) => return Ok(Some(LOOK)),
-            (_, None) if ended.is_some_and(|since| since < WORD_WITHIN) => return Ok(Some(LOOK)),
-            (JobState::Complete, Some(word)) if word.outcome == "done" => (
+            (_, None) if may_come(&job.view, now.0) => return Ok(Some(LOOK)),
+            (JobState::Complete, Some(said)) if said.is_done() => (
                 Truth::True,
                 "Verified",
                 "restored into a database of its own: the rows of every table and the journal of migrations are those of the manifest".to_owned(),
             ),
-            (_, Some(word)) => (
-                Truth::False,
-                "VerificationFailed",
-                format!("{} in step {}: \"{}\"", quote(&word.code), quote(&word.step), quote(&word.message)),
-            ),
+            (_, Some(said)) => (Truth::False, "VerificationFailed", said.why()),
             (state, None) => (
                 Truth::False,
                 "VerificationFailed",
@@ -159,14 +141,8 @@ impl Controller {
             let text = format!("PaperclipBackup \"{}\": {text}", seen.key.name);
             self.context.events.send(&about, severity, event, &text);
         }
-        self.context
-            .applier(manager::BACKUP)
-            .remove(
-                &self.caches.network_policies,
-                &Kind::of::<NetworkPolicy>(),
-                &key,
-                &seen.uid,
-            )
+        let applier = self.context.applier(manager::BACKUP);
+        work::close(&applier, &self.caches, &key, &seen.uid)
             .await
             .map_err(|e| Failure::new("apply", e.reason(), &e))?;
         Ok(None)
@@ -177,39 +153,15 @@ impl Controller {
         object: &PaperclipBackup,
         v: &Validated,
     ) -> Result<Duration, Failure> {
-        let (policy, job) =
-            build(object, v).map_err(|e| Failure::new("build", "InternalError", &e))?;
-        let applier = self.context.applier(manager::BACKUP);
-        let written = async {
-            if let Some(policy) = &policy {
-                let policies = &self.caches.network_policies;
-                applier.ensure(policies, policy).await?;
-            }
-            applier.ensure(&self.caches.jobs, &job).await.map(drop)
-        };
-        written
+        let work = build(object, v).map_err(|e| Failure::new("build", "InternalError", &e))?;
+        work.begin(&self.context.applier(manager::BACKUP), &self.caches)
             .await
             .map_err(|e| Failure::new("apply", e.reason(), &e))?;
         Ok(LOOK)
     }
 }
 
-fn build(object: &PaperclipBackup, v: &Validated) -> Result<(Option<Wish>, Wish), Malformed> {
-    let meta = || ObjectMeta {
-        name: Some(job_name(object)),
-        namespace: Some(v.namespace.clone()),
-        labels: Some(labels(&v.installation, Component::Backup)),
-        owner_references: Some(vec![v.owner.clone()]),
-        ..ObjectMeta::default()
-    };
-    let ways = policy::Ways {
-        namespace: &v.namespace,
-        installation: &v.installation,
-        component: Component::Backup,
-        destination: &v.destination,
-        engine: v.source.engine,
-        domain: &v.domain,
-    };
+fn build(object: &PaperclipBackup, v: &Validated) -> Result<Work, Malformed> {
     let artifact = object.status.as_ref().and_then(|s| s.artifact.as_ref());
     let told = |name, value: Option<&String>| value.map(|value| (name, value.clone()));
     let variables = [
@@ -222,7 +174,7 @@ fn build(object: &PaperclipBackup, v: &Validated) -> Result<(Option<Wish>, Wish)
             artifact.and_then(|a| a.sha256.as_ref()),
         ),
     ];
-    let task = job::Task {
+    let task = Task {
         installation: &v.installation,
         component: Component::Backup,
         command: "verify",
@@ -236,8 +188,8 @@ fn build(object: &PaperclipBackup, v: &Validated) -> Result<(Option<Wish>, Wish)
         deadline: DEADLINE,
         agent_image: &v.agent_image,
     };
-    let policy = v.policy.then(|| policy::build(meta(), &ways)).transpose()?;
-    Ok((policy, job::build(meta(), &task)?))
+    let (owner, name) = (v.owner(), job_name(object));
+    owner.work(owner.metadata(&name, &task), &name, &task)
 }
 
 fn identity(object: &PaperclipBackup) -> Option<&SecretKeyRef> {

@@ -2,11 +2,9 @@
 
 use super::build::Desired;
 use crate::controllers::Caches;
-use crate::controllers::archive::job;
+use crate::controllers::archive::{job, work};
 use crate::shared::apply::{Applier, ApplyError};
 use crate::shared::cache::Key;
-use crate::shared::wish::Kind;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 /// Where things are written.
 pub struct Writer<'a> {
@@ -32,7 +30,7 @@ impl Writer<'_> {
                 .ensure(&self.caches.backups, &backup)
                 .await
                 .map(drop),
-            Desired::Restore(policy, job) => self.restore(policy.as_ref(), &job).await,
+            Desired::Restore(work) => work.begin(&self.applier, self.caches).await.map(drop),
         };
         match written {
             Ok(()) => Ok(None),
@@ -43,32 +41,12 @@ impl Writer<'_> {
         }
     }
 
-    async fn restore(
-        &self,
-        policy: Option<&crate::shared::wish::Wish>,
-        job: &crate::shared::wish::Wish,
-    ) -> Result<(), ApplyError> {
-        if let Some(policy) = policy {
-            let policies = &self.caches.network_policies;
-            self.applier.ensure(policies, policy).await?;
-        }
-        self.applier.ensure(&self.caches.jobs, job).await.map(drop)
-    }
-
     /// Takes away what an ended restore does not need.
     ///
     /// # Errors
     /// See [`ApplyError`].
     pub async fn tidy(&self) -> Result<(), ApplyError> {
         let key = Key::new(&self.key.namespace, &job::name(&self.key.name, self.uid));
-        self.applier
-            .remove(
-                &self.caches.network_policies,
-                &Kind::of::<NetworkPolicy>(),
-                &key,
-                self.uid,
-            )
-            .await
-            .map(drop)
+        work::close(&self.applier, self.caches, &key, self.uid).await
     }
 }

@@ -1,7 +1,8 @@
 //! [`Validated`] to objects: the backup of what is there, the Job and who may talk to whom. Pure.
 
 use super::validate::Validated;
-use crate::controllers::archive::{job, policy};
+use crate::controllers::archive::job::{self, Task};
+use crate::controllers::archive::work::Work;
 use crate::crd::backup::{BackupReason, PaperclipBackupSpec};
 use crate::crd::{LocalRef, PaperclipBackup};
 use crate::shared::names::{Component, labels};
@@ -18,8 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(24 * 3600);
 pub enum Desired {
     /// The backup of what is there.
     Safety(Wish),
-    /// The Job, and before it who may talk to whom.
-    Restore(Option<Wish>, Wish),
+    /// The Job, and who it may talk to.
+    Restore(Work),
 }
 
 /// Name of the backup of what is there: another restore of the same name has another one.
@@ -41,7 +42,13 @@ pub fn safety_backup(v: &Validated) -> Result<Wish, Malformed> {
         ..PaperclipBackupSpec::default()
     };
     let mut backup = PaperclipBackup::new(&safety_name(&v.name, &v.uid), spec);
-    backup.metadata = owned(v, safety_name(&v.name, &v.uid), Component::Backup);
+    backup.metadata = ObjectMeta {
+        name: backup.metadata.name,
+        namespace: Some(v.namespace.clone()),
+        labels: Some(labels(&v.instance, Component::Backup)),
+        owner_references: Some(vec![v.owner.clone()]),
+        ..ObjectMeta::default()
+    };
     Wish::of(&backup)
 }
 
@@ -52,15 +59,7 @@ pub fn safety_backup(v: &Validated) -> Result<Wish, Malformed> {
 pub fn restore(v: &Validated) -> Result<Desired, Malformed> {
     let name = job::name(&v.name, &v.uid);
     let resources = job::default_resources();
-    let ways = policy::Ways {
-        namespace: &v.namespace,
-        installation: &v.instance,
-        component: Component::Restore,
-        destination: &v.storage,
-        engine: v.source.engine,
-        domain: &v.domain,
-    };
-    let task = job::Task {
+    let task = Task {
         installation: &v.instance,
         component: Component::Restore,
         command: "restore",
@@ -73,12 +72,9 @@ pub fn restore(v: &Validated) -> Result<Desired, Malformed> {
         deadline: DEADLINE,
         agent_image: &v.agent_image,
     };
-    let policy = v
-        .policy
-        .then(|| policy::build(owned(v, name.clone(), Component::Restore), &ways))
-        .transpose()?;
-    let job = job::build(owned(v, name.clone(), Component::Restore), &task)?;
-    Ok(Desired::Restore(policy, job))
+    let owner = v.owner();
+    let meta = owner.metadata(&name, &task);
+    Ok(Desired::Restore(owner.work(meta, &name, &task)?))
 }
 
 fn variables(v: &Validated) -> Vec<(&'static str, String)> {
@@ -100,14 +96,4 @@ fn variables(v: &Validated) -> Vec<(&'static str, String)> {
         ));
     }
     all
-}
-
-fn owned(v: &Validated, name: String, component: Component) -> ObjectMeta {
-    ObjectMeta {
-        name: Some(name),
-        namespace: Some(v.namespace.clone()),
-        labels: Some(labels(&v.instance, component)),
-        owner_references: Some(vec![v.owner.clone()]),
-        ..ObjectMeta::default()
-    }
 }

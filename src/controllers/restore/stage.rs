@@ -5,8 +5,9 @@
 
 use super::dereference::{Found, decoded};
 use super::phase;
-use super::result::{Cause, Said};
+use super::result::{self, failed, no_result};
 use super::validate::{Validated, Verdict};
+use crate::controllers::archive::said::{Cause, Said, may_come};
 use crate::crd::PaperclipRestore;
 use crate::crd::backup::BackupPhase;
 use crate::crd::instance::Phase;
@@ -18,8 +19,6 @@ use std::time::Duration;
 
 /// How long a server may take to start on what was brought back.
 const CHECK_WITHIN: Duration = Duration::from_secs(1800);
-/// How long the last word of a pod may take to arrive after its Job has ended.
-const WORD_WITHIN: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -77,7 +76,7 @@ pub fn of<'v>(
         return of_job(object, found, now);
     }
     if at == RestorePhase::RestoringDatabase {
-        return Stage::Failed(Cause::no_result(
+        return Stage::Failed(no_result(
             "the Job is gone, and left no result; its transaction was not committed, or all of it was",
         ));
     }
@@ -88,7 +87,7 @@ pub fn of<'v>(
             return Stage::Refused(reason, text.clone());
         }
         Verdict::Refused(reason, text) => {
-            return Stage::Failed(Cause::of(reason, "validate", text));
+            return Stage::Failed(failed(reason, "validate", text));
         }
     };
     // Stored first: only then the Instance stops its server, and says so.
@@ -126,7 +125,7 @@ fn unsaved<'v>(backup: &str, words: &str) -> Stage<'v> {
     let text = format!(
         "what is there could not be saved; nothing was replaced. PaperclipBackup \"{backup}\": {words}"
     );
-    Stage::Failed(Cause::of("RestoreFailed", "safety-backup", &text))
+    Stage::Failed(failed("RestoreFailed", "safety-backup", &text))
 }
 
 /// What still writes, or may begin to.
@@ -152,22 +151,21 @@ fn of_job<'v>(object: &PaperclipRestore, found: &Found, now: Timestamp) -> Stage
     let Some(job) = &found.job else {
         return Stage::Waiting("Progressing", String::new());
     };
-    let said = Said::last(found.pods.iter().filter_map(|p| p.view.result.as_deref()));
-    let may_come = job.view.ended().is_some_and(|ended| {
-        Duration::try_from(now.duration_since(ended)).is_ok_and(|passed| passed < WORD_WITHIN)
-    });
+    let said = Said::last("restore", &found.pods);
     match (job.view.state(), said) {
         (JobState::Running, _) => Stage::Restoring(at_work(found)),
-        (JobState::Complete, Some(said)) if said.is_done() => check(object, found, Some(said), now),
-        (_, None) if may_come => {
+        (JobState::Complete, Some(said)) if result::is_done(&said) => {
+            check(object, found, Some(said), now)
+        }
+        (_, None) if may_come(&job.view, now) => {
             Stage::Restoring("the Job has ended; its result is read".to_owned())
         }
-        (JobState::Complete, _) => Stage::Failed(Cause::no_result(
+        (JobState::Complete, _) => Stage::Failed(no_result(
             "the Job ended, and its agent did not say that everything was brought back",
         )),
         (JobState::Failed(why), said) => Stage::Failed(match said {
-            Some(said) => said.cause(),
-            None => Cause::no_result(&format!(
+            Some(said) => result::cause(&said),
+            None => no_result(&format!(
                 "no result of the agent; {}",
                 ended_because(found, &why)
             )),
@@ -211,7 +209,7 @@ fn check<'v>(
         Duration::try_from(now.duration_since(since)).is_ok_and(|passed| passed > CHECK_WITHIN)
     });
     if late {
-        return Stage::Failed(Cause::of(
+        return Stage::Failed(failed(
             "RestoreFailed",
             "check",
             &format!(

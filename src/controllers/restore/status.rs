@@ -2,6 +2,7 @@
 
 use super::build::safety_name;
 use super::phase;
+use super::result::restored;
 use super::stage::Stage;
 use super::validate::Verdict;
 use crate::crd::PaperclipRestore;
@@ -50,7 +51,7 @@ pub fn of(
             status.restored = said
                 .as_ref()
                 .as_ref()
-                .map(|s| Box::new(s.restored()))
+                .map(|s| Box::new(restored(s)))
                 .or(status.restored);
             (RestorePhase::Checking, Some(LOOK_SOON))
         }
@@ -58,7 +59,7 @@ pub fn of(
             status.restored = said
                 .as_ref()
                 .as_ref()
-                .map(|s| Box::new(s.restored()))
+                .map(|s| Box::new(restored(s)))
                 .or(status.restored);
             (RestorePhase::Complete, None)
         }

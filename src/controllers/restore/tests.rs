@@ -289,10 +289,11 @@ fn a_backup_is_named_by_its_object_and_proven_by_its_checksum() {
     let Verdict::Accepted(v) = verdict(&named, &found) else {
         panic!("not accepted");
     };
-    let build::Desired::Restore(policy, job) = build::restore(&v).unwrap() else {
+    let build::Desired::Restore(work) = build::restore(&v).unwrap() else {
         panic!("no Job");
     };
-    assert!(policy.is_some());
+    assert!(work.policy.is_some());
+    let job = work.job;
     let pod = &job.body["spec"]["template"]["spec"];
     let env = pod["containers"][0]["env"].as_array().unwrap();
     let value = |name: &str| {

@@ -4,6 +4,7 @@ use super::dereference::{Found, decoded};
 use super::phase;
 use crate::controllers::archive::destination::{self, Destination};
 use crate::controllers::archive::source::{self, Source};
+use crate::controllers::archive::work::Owner;
 use crate::crd::backup::BackupPhase;
 use crate::crd::database::DatabaseEngine;
 use crate::crd::instance::DatabaseMode;
@@ -70,6 +71,18 @@ pub struct Validated {
     pub agent_image: String,
     /// DNS domain of the cluster.
     pub domain: String,
+}
+
+impl Validated {
+    /// Whose work its Job is.
+    pub fn owner(&self) -> Owner<'_> {
+        Owner {
+            namespace: &self.namespace,
+            reference: &self.owner,
+            domain: &self.domain,
+            policy: self.policy,
+        }
+    }
 }
 
 /// A backup of what is there.

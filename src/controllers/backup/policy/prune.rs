@@ -2,20 +2,19 @@
 //! when the agent said that its backup is gone. Must never begin after a failure, and never beside a backup that is being taken.
 
 use super::retention::Rules;
-use crate::controllers::archive::{job, policy};
+use crate::controllers::archive::job::{self, Task};
+use crate::controllers::archive::said::{Said, may_come};
+use crate::controllers::archive::work::{self, Work};
 use crate::controllers::backup::Controller;
 use crate::controllers::backup::validate::Validated;
 use crate::crd::PaperclipBackup;
 use crate::shared::cache::{Key, Seen};
 use crate::shared::controller::Failure;
 use crate::shared::events::Severity;
-use crate::shared::names::{ANNOTATION_APPLIED_HASH, Component, labels, manager};
+use crate::shared::names::{ANNOTATION_APPLIED_HASH, Component, manager};
 use crate::shared::views::{Job, JobState};
-use crate::shared::wish::{Kind, Malformed, Wish};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use crate::shared::wish::{Kind, Malformed};
 use k8s_openapi::jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +25,6 @@ const MOST: usize = 16;
 const DEADLINE: Duration = Duration::from_secs(3600);
 /// A failed Job stays so long as evidence; then the next try comes.
 const EVIDENCE: Duration = Duration::from_secs(1800);
-/// How long the last word of a pod may take to arrive after its Job has ended.
-const WORD_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a pass over a policy knows.
 pub struct Pruning<'a> {
@@ -45,14 +42,6 @@ pub struct Pruning<'a> {
     pub now: Timestamp,
 }
 
-#[derive(Deserialize)]
-struct Word {
-    task: String,
-    outcome: String,
-    #[serde(default)]
-    message: String,
-}
-
 impl Controller {
     /// One step of pruning. Says when to look again, if something is on its way.
     pub(super) async fn prune(&self, p: &Pruning<'_>) -> Result<Option<Duration>, Failure> {
@@ -68,17 +57,8 @@ impl Controller {
         if names.is_empty() {
             return Ok(None);
         }
-        let failed = |e: Malformed| Failure::new("build", "InternalError", &e);
-        let (policy, job) = build(p, &names).map_err(failed)?;
-        let applier = self.context.applier(manager::BACKUP);
-        let written = async {
-            if let Some(policy) = &policy {
-                let policies = &self.caches.network_policies;
-                applier.ensure(policies, policy).await?;
-            }
-            applier.ensure(&self.caches.jobs, &job).await.map(drop)
-        };
-        written
+        let work = build(p, &names).map_err(|e| Failure::new("build", "InternalError", &e))?;
+        work.begin(&self.context.applier(manager::BACKUP), &self.caches)
             .await
             .map_err(|e| Failure::new("apply", e.reason(), &e))?;
         Ok(Some(Duration::from_secs(5)))
@@ -91,25 +71,22 @@ impl Controller {
     ) -> Result<Option<Duration>, Failure> {
         let soon = Ok(Some(Duration::from_secs(2)));
         let pods = self.caches.pods.controlled_by(&job.uid);
-        let word = pods
-            .iter()
-            .filter_map(|pod| serde_json::from_str::<Word>(pod.view.result.as_deref()?).ok())
-            .find(|word| word.task == "prune");
+        let said = Said::last("prune", &pods);
         let since = job
             .view
             .ended()
             .map(|ended| Duration::try_from(p.now.duration_since(ended)).unwrap_or_default());
-        let done = word.as_ref().is_some_and(|w| w.outcome == "done");
+        let done = said.as_ref().is_some_and(Said::is_done);
         match (job.view.state(), since) {
             (JobState::Running, _) => return Ok(Some(Duration::from_secs(5))),
-            (_, Some(since)) if word.is_none() && since < WORD_WITHIN => return soon,
+            (_, Some(_)) if said.is_none() && may_come(&job.view, p.now) => return soon,
             (JobState::Complete, _) if done => self.gone(p, job).await?,
             (_, Some(since)) if since < EVIDENCE => {
                 return Ok(Some(EVIDENCE.saturating_sub(since)));
             }
             (state, _) => {
-                let words = word.map_or_else(|| format!("{state:?}"), |w| w.message);
-                let text = format!("backups that nobody needs could not be removed: \"{words}\"");
+                let words = said.map_or_else(|| format!("{state:?}"), |said| said.why());
+                let text = format!("backups that nobody needs could not be removed: {words}");
                 self.reporter(p.seen)
                     .tell(Severity::Warning, "PruneFailed", &text);
             }
@@ -119,8 +96,7 @@ impl Controller {
             let (caches, uid) = (&self.caches, &*p.seen.uid);
             let kind = Kind::of::<k8s_openapi::api::batch::v1::Job>();
             applier.remove(&caches.jobs, &kind, &job.key, uid).await?;
-            let (policies, kind) = (&caches.network_policies, Kind::of::<NetworkPolicy>());
-            applier.remove(policies, &kind, &job.key, uid).await
+            work::close(&applier, caches, &job.key, uid).await
         };
         removed
             .await
@@ -152,7 +128,7 @@ impl Controller {
     }
 }
 
-fn build(p: &Pruning<'_>, names: &[&str]) -> Result<(Option<Wish>, Wish), Malformed> {
+fn build(p: &Pruning<'_>, names: &[&str]) -> Result<Work, Malformed> {
     let v = p.validated;
     let list: Vec<_> = p
         .children
@@ -169,24 +145,8 @@ fn build(p: &Pruning<'_>, names: &[&str]) -> Result<(Option<Wish>, Wish), Malfor
         &format!("{}-prune", v.name),
         &format!("{}/{}", v.uid, names.join(",")),
     );
-    let meta = || ObjectMeta {
-        name: Some(name.clone()),
-        namespace: Some(v.namespace.clone()),
-        labels: Some(labels(&v.installation, Component::Backup)),
-        annotations: Some([(ANNOTATION_APPLIED_HASH.to_owned(), names.join(","))].into()),
-        owner_references: Some(vec![v.owner.clone()]),
-        ..ObjectMeta::default()
-    };
-    let ways = policy::Ways {
-        namespace: &v.namespace,
-        installation: &v.installation,
-        component: Component::Backup,
-        destination: &v.destination,
-        engine: v.source.engine,
-        domain: &v.domain,
-    };
     let resources = job::default_resources();
-    let task = job::Task {
+    let task = Task {
         installation: &v.installation,
         component: Component::Backup,
         command: "prune",
@@ -199,6 +159,8 @@ fn build(p: &Pruning<'_>, names: &[&str]) -> Result<(Option<Wish>, Wish), Malfor
         deadline: DEADLINE,
         agent_image: &v.agent_image,
     };
-    let policy = v.policy.then(|| policy::build(meta(), &ways)).transpose()?;
-    Ok((policy, job::build(meta(), &task)?))
+    let owner = v.owner();
+    let mut meta = owner.metadata(&name, &task);
+    meta.annotations = Some([(ANNOTATION_APPLIED_HASH.to_owned(), names.join(","))].into());
+    owner.work(meta, &name, &task)
 }

@@ -2,7 +2,7 @@
 
 use super::{accepted, ad_hoc, found, refused, verdict, with_bucket, with_spec};
 use crate::controllers::archive::job::name as job_name;
-use crate::controllers::backup::build::desired;
+use crate::controllers::backup::build::work as desired;
 use crate::controllers::backup::dereference::Found;
 use crate::controllers::backup::validate::{Verdict, secrets};
 use serde_json::{Value, json};
