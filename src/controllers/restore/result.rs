@@ -60,6 +60,15 @@ pub fn cause(said: &Said) -> Cause {
     Cause {
         reason,
         step: quote(&said.step),
-        message: format!("{}{remedy}; the database is as it was", said.why()),
+        message: format!("{}{remedy}; {}", said.why(), left(said)),
+    }
+}
+
+/// What the failure left behind. Who lost the connection does not know what became of the last word.
+fn left(said: &Said) -> &'static str {
+    match (&*said.step, &*said.outcome) {
+        ("check", _) => "the data were replaced",
+        ("restore", "failed") => "its transaction was not committed, or all of it was",
+        _ => "the database is as it was",
     }
 }

@@ -1,10 +1,12 @@
 //! Given this restore, this Instance and what the cluster shows, what happens next and what is said.
 
 use super::dereference::Found;
+use super::result::cause;
 use super::stage;
 use super::status;
 use super::validate::{Input, Verdict, secrets, validate};
 use super::{build, phase};
+use crate::controllers::archive::said::Said;
 use crate::crd::PaperclipRestore;
 use crate::shared::cache::{Seen, View};
 use crate::shared::options::Options;
@@ -364,6 +366,22 @@ fn a_job_that_ends_without_the_agents_word_brought_nothing_back() {
         words.contains("masterKeySecretRef") && words.contains("the database is as it was"),
         "{words}"
     );
+}
+
+#[test]
+fn what_a_failure_left_behind_is_told_only_where_it_is_known() {
+    let words = |step: &str, outcome: &str| {
+        let word = json!({"task": "restore", "outcome": outcome, "step": step, "code": "RestoreFailed", "message": "m"});
+        let pod = object(json!({
+            "metadata": {"name": "p", "namespace": "prod"},
+            "status": {"containerStatuses": [{"name": "agent", "state": {"terminated": {"exitCode": 3, "message": word.to_string()}}}]},
+        }));
+        cause(&Said::last("restore", &[pod]).unwrap()).message
+    };
+    assert!(words("storage", "failed").ends_with("the database is as it was"));
+    assert!(words("restore", "refused").ends_with("the database is as it was"));
+    assert!(words("restore", "failed").ends_with("was not committed, or all of it was"));
+    assert!(words("check", "refused").ends_with("the data were replaced"));
 }
 
 #[test]
