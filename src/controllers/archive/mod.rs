@@ -5,4 +5,5 @@ pub mod job;
 pub mod policy;
 pub mod said;
 pub mod source;
+pub mod verdict;
 pub mod work;

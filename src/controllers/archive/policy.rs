@@ -2,6 +2,7 @@
 
 use super::destination::Destination;
 use crate::controllers::instance::found::Endpoint;
+use crate::crd::Instance;
 use crate::crd::database::DatabaseEngine;
 use crate::shared::names::{Component, selector};
 use crate::shared::wish::{Malformed, Wish};
@@ -30,6 +31,13 @@ pub struct Ways<'a> {
     pub engine: DatabaseEngine,
     /// DNS domain of the cluster.
     pub domain: &'a str,
+}
+
+/// Whether connections of an Instance's pods are restricted, which they are unless it says otherwise.
+pub fn is_wanted(instance: Option<&Instance>) -> bool {
+    instance
+        .and_then(|i| i.spec.security.as_ref()?.network_policy.as_ref()?.enabled)
+        .unwrap_or(true)
 }
 
 /// Builds it.

@@ -3,7 +3,9 @@
 use super::dereference::Found;
 use crate::controllers::archive::destination::{self, Destination};
 use crate::controllers::archive::job;
+use crate::controllers::archive::policy;
 use crate::controllers::archive::source::{self, Source};
+use crate::controllers::archive::verdict;
 use crate::controllers::archive::work::Owner;
 use crate::crd::instance::DatabaseMode;
 use crate::crd::shared::{BackupPart, DeletionPolicy, VerificationLevel};
@@ -34,15 +36,7 @@ pub struct Input<'a> {
 }
 
 /// What came of it.
-#[derive(Debug)]
-pub enum Verdict {
-    /// It can be done.
-    Accepted(Box<Validated>),
-    /// It cannot be done: reason of `Accepted`, and why.
-    Refused(&'static str, String),
-    /// It will be possible: reason of `Reconciling`, and what for.
-    Waiting(&'static str, String),
-}
+pub type Verdict = verdict::Verdict<Validated>;
 
 /// A backup that can be taken.
 #[derive(Debug)]
@@ -104,10 +98,7 @@ pub fn secrets(object: &PaperclipBackup, found: &Found) -> Vec<String> {
 
 /// Checks.
 pub fn validate(input: &Input<'_>) -> Verdict {
-    match accept(input) {
-        Ok(validated) => Verdict::Accepted(Box::new(validated)),
-        Err(verdict) => verdict,
-    }
+    Verdict::of(accept(input))
 }
 
 fn refused<T>(reason: &'static str, text: impl Into<String>) -> Result<T, Verdict> {
@@ -191,7 +182,7 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
             .cloned()
             .unwrap_or_else(job::default_resources),
         deadline,
-        policy: policy(found.instance()),
+        policy: policy::is_wanted(found.instance()),
         agent_image: input.options.agent_image.clone(),
         domain: input.options.cluster_domain.clone(),
         notes: notes(object),
@@ -381,12 +372,6 @@ fn about(object: &PaperclipBackup, found: &Found, installation: &str) -> Value {
         about["databaseObject"] = subject(database.metadata.uid.as_deref());
     }
     about
-}
-
-fn policy(instance: Option<&Instance>) -> bool {
-    instance
-        .and_then(|i| i.spec.security.as_ref()?.network_policy.as_ref()?.enabled)
-        .unwrap_or(true)
 }
 
 fn notes(object: &PaperclipBackup) -> Vec<String> {

@@ -32,6 +32,7 @@ use super::{Caches, cluster_defaults};
 use crate::crd::instance::DatabaseMode;
 use crate::crd::instance::{AdoptedStatus, EffectiveDefault};
 use crate::crd::{Instance, Word};
+use crate::shared::api::ApiError;
 use crate::shared::backoff::Failures;
 use crate::shared::cache::{Key, Seen};
 use crate::shared::context::Context;
@@ -52,6 +53,7 @@ use memory::{Memory, Remembered};
 use observed::Observed;
 use report::Done;
 use restore::Restores;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::{Instrument, info_span};
@@ -332,20 +334,23 @@ impl Controller {
         let Some(patch) = finalizer::patch(newest.view.meta(), wanted) else {
             return Ok(());
         };
+        match self.patch_itself(key, &patch).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(Failure::new("finalizer", error.reason(), &error)),
+        }
+    }
+
+    /// Changes the Instance itself by a JSON patch.
+    async fn patch_itself(&self, key: &Key, patch: &Value) -> Result<(), ApiError> {
         let kind = Kind::of::<Instance>();
         let stored = self
             .context
             .api
-            .json_patch(&kind, &key.namespace, &key.name, manager::INSTANCE, &patch)
-            .await;
-        match stored {
-            Ok(stored) => {
-                self.caches.instances.wrote_as_itself(stored);
-                Ok(())
-            }
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(Failure::new("finalizer", error.reason(), &error)),
-        }
+            .json_patch(&kind, &key.namespace, &key.name, manager::INSTANCE, patch)
+            .await?;
+        self.caches.instances.wrote_as_itself(stored);
+        Ok(())
     }
 
     fn input<'a>(&'a self, pass: &'a Pass<'_>, learned: &'a Learned) -> Input<'a> {

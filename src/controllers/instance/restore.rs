@@ -13,9 +13,7 @@ use crate::shared::conditions::find;
 use crate::shared::controller::Failure;
 use crate::shared::events::{Regarding, Severity};
 use crate::shared::guarded::Guarded;
-use crate::shared::names::manager;
 use crate::shared::random::hex;
-use crate::shared::wish::Kind;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -216,15 +214,8 @@ impl Controller {
             {"op": "test", "path": "/spec/restoreFrom", "value": value},
             {"op": "remove", "path": "/spec/restoreFrom"},
         ]);
-        let (kind, key) = (Kind::of::<Instance>(), &pass.seen.key);
-        let stored = self
-            .context
-            .api
-            .json_patch(&kind, &key.namespace, &key.name, manager::INSTANCE, &patch)
-            .await;
-        match stored {
-            Ok(stored) => {
-                self.caches.instances.wrote_as_itself(stored);
+        match self.patch_itself(&pass.seen.key, &patch).await {
+            Ok(()) => {
                 let text = format!(
                     "spec.restoreFrom \"{value}\" was brought back, and taken out of the spec"
                 );

@@ -259,7 +259,7 @@ pub fn validate<'a>(input: Input<'a>, found: &Found) -> Verdict<'a> {
         account: account(spec, &id),
         adopted,
         suspended: spec.suspended.unwrap_or(false),
-        delete_data: policy == Some(DeletionPolicy::Delete) && super::deletion::deletes_data(spec),
+        delete_data: policy == Some(DeletionPolicy::Delete),
         backup: spec
             .backup
             .as_deref()

@@ -38,9 +38,9 @@ pub enum Stage<'v> {
     /// They are being replaced.
     Restoring(String),
     /// They are replaced; the server is being tried.
-    Checking(Box<Option<Said>>, String),
+    Checking(Option<Box<Said>>, String),
     /// Done: what was brought back, if that is said now.
-    Complete(Box<Option<Said>>),
+    Complete(Option<Box<Said>>),
     /// Not done.
     Failed(Cause),
 }
@@ -180,7 +180,7 @@ fn check<'v>(
     said: Option<Said>,
     now: Timestamp,
 ) -> Stage<'v> {
-    let said = Box::new(said);
+    let said = said.map(Box::new);
     let Some(instance) = found.instance() else {
         return Stage::Complete(said);
     };

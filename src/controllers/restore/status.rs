@@ -50,14 +50,12 @@ pub fn of(
         Stage::Checking(said, _) => {
             status.restored = said
                 .as_ref()
-                .as_ref()
                 .map(|s| Box::new(restored(s)))
                 .or(status.restored);
             (RestorePhase::Checking, Some(LOOK_SOON))
         }
         Stage::Complete(said) => {
             status.restored = said
-                .as_ref()
                 .as_ref()
                 .map(|s| Box::new(restored(s)))
                 .or(status.restored);

@@ -3,7 +3,9 @@
 use super::dereference::{Found, decoded};
 use super::phase;
 use crate::controllers::archive::destination::{self, Destination};
+use crate::controllers::archive::policy;
 use crate::controllers::archive::source::{self, Source};
+use crate::controllers::archive::verdict;
 use crate::controllers::archive::work::Owner;
 use crate::crd::backup::BackupPhase;
 use crate::crd::database::DatabaseEngine;
@@ -26,15 +28,7 @@ pub struct Input<'a> {
 }
 
 /// What came of it.
-#[derive(Debug)]
-pub enum Verdict {
-    /// It can be done.
-    Accepted(Box<Validated>),
-    /// It cannot be done: reason, and why.
-    Refused(&'static str, String),
-    /// It will be possible: reason, and what for.
-    Waiting(&'static str, String),
-}
+pub type Verdict = verdict::Verdict<Validated>;
 
 /// A restore that can be done.
 #[derive(Debug)]
@@ -102,10 +96,7 @@ struct From {
 
 /// Checks.
 pub fn validate(input: &Input<'_>) -> Verdict {
-    match accept(input) {
-        Ok(validated) => Verdict::Accepted(Box::new(validated)),
-        Err(verdict) => verdict,
-    }
+    Verdict::of(accept(input))
 }
 
 /// Names of the Secrets that the Job would mount.
@@ -188,7 +179,7 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
         master_key: status
             .and_then(|s| s.master_key.as_ref())
             .and_then(|k| k.fingerprint.clone()),
-        policy: policy(instance),
+        policy: policy::is_wanted(Some(instance)),
         agent_image: input.options.agent_image.clone(),
         domain: input.options.cluster_domain.clone(),
         namespace,
@@ -375,11 +366,4 @@ fn database_is_ready(found: &Found) -> bool {
     let status = found.database().and_then(|d| d.status.as_ref());
     let ready = status.and_then(|s| find(&s.conditions, "Ready"));
     ready.is_some_and(|c| c.status == "True")
-}
-
-fn policy(instance: &Instance) -> bool {
-    let security = instance.spec.security.as_ref();
-    security
-        .and_then(|s| s.network_policy.as_ref()?.enabled)
-        .unwrap_or(true)
 }

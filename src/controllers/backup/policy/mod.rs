@@ -107,13 +107,18 @@ impl Controller {
                 running: children.iter().any(|child| runs(child)),
             })
         });
-        let proofs = match &times {
-            Ok(times) => Proofs::read(object, times.zone.clone()),
-            Err(_) => Ok(None),
-        };
-        let proofs = proofs.unwrap_or_else(|why| {
-            verdict = Verdict::Refused("InvalidSpec", why);
-            None
+        let zone = times.as_ref().ok().map(|times| times.zone.clone());
+        let proofs = zone.clone().and_then(|zone| {
+            let read = Proofs::read(object, zone);
+            read.map_err(|why| verdict = Verdict::Refused("InvalidSpec", why))
+                .ok()
+                .flatten()
+        });
+        let asked = object.spec.retention.as_ref().zip(zone);
+        let rules = asked.and_then(|(asked, zone)| {
+            let read = retention::Rules::read(asked, zone);
+            read.map_err(|why| verdict = Verdict::Refused("InvalidSpec", why))
+                .ok()
         });
         let begun = plan.as_ref().filter(|_| usable).and_then(|plan| plan.start);
         if let Some(tick) = begun {
@@ -126,24 +131,12 @@ impl Controller {
                 .await
                 .map_err(|e| Failure::new("apply", e.reason(), &e))?;
         }
-        let rules = times.as_ref().ok().and_then(|times| {
-            let asked = object.spec.retention.as_ref()?;
-            Some(retention::Rules::read(asked, times.zone.clone()))
-        });
-        let rules = match &rules {
-            Some(Err(why)) => {
-                verdict = Verdict::Refused("InvalidSpec", why.clone());
-                None
-            }
-            Some(Ok(rules)) => Some(rules),
-            None => None,
-        };
         let pruned = match &verdict {
             Verdict::Accepted(validated) if usable => {
                 let pruning = prune::Pruning {
                     seen,
                     validated,
-                    rules,
+                    rules: rules.as_ref(),
                     children: &children,
                     troubled: begun.is_some()
                         || children.iter().any(|child| runs(child))
@@ -156,7 +149,7 @@ impl Controller {
         };
         let status = status::of(&status::Observed {
             object,
-            rules,
+            rules: rules.as_ref(),
             proofs: proofs.as_ref(),
             times: times.as_ref().map(|_| ()).map_err(String::as_str),
             verdict: &verdict,

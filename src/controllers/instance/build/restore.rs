@@ -5,7 +5,7 @@ use crate::controllers::instance::restore::name;
 use crate::controllers::instance::validate::Validated;
 use crate::crd::restore::{PaperclipRestoreSpec, RestoreSource};
 use crate::crd::shared::Storage;
-use crate::crd::{LocalRef, PaperclipRestore, text};
+use crate::crd::{LocalRef, PaperclipRestore};
 use crate::shared::names::Component;
 
 /// The word for the newest backup, unless a PaperclipBackup is called so.
@@ -44,7 +44,7 @@ pub fn build(v: &Validated<'_>, names_backup: bool) -> Option<PaperclipRestore> 
         // Who sets the field on an Instance with data means it.
         confirm: Some(v.id.name.to_owned()),
     };
-    let name = name(v.id.name, text(Some(&asked.value.to_owned()))?);
+    let name = name(v.id.name, asked.value);
     let mut restore = PaperclipRestore::new(&name, spec);
     restore.metadata = owned(&v.id, &name, Component::Restore);
     Some(restore)
