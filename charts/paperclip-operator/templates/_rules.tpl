@@ -79,10 +79,10 @@ docs/rbac.md is made of these comments, and a test refuses a rule without one.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, patch, delete]
-# Why a pod does not become ready: its conditions and container states.
+# Why a pod does not become ready: its conditions and container states. The pod that wakes agents is marked, and is the last that goes.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, delete]
+  verbs: [get, list, watch, patch, delete]
 # What happened, for `kubectl describe`.
 - apiGroups: [events.k8s.io]
   resources: [events]

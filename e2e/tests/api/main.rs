@@ -7,6 +7,7 @@ mod backup;
 mod cluster;
 mod corpus;
 mod database;
+mod database_mode;
 mod defaults;
 mod extensions;
 mod fields;

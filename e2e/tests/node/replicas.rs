@@ -77,6 +77,36 @@ async fn one_of_two(installed: &Installation<'_>, what: &str) -> Result<String> 
     .await
 }
 
+/// Waits until status and marks name this pod and no other.
+async fn is_named(installed: &Installation<'_>, leader: &str, cost: Option<&str>) -> Result<()> {
+    let what = format!("{leader} to be named");
+    wait_for(&what, MINUTE, async || {
+        let instance = installed.instances().await?.get(NAME).await?;
+        let said = &instance.data["status"]["schedulerLeader"];
+        ensure!(*said == leader, "the status says {said}");
+        let ours = ListParams::default().labels("app.kubernetes.io/component=server");
+        for pod in &installed.pods().await?.list(&ours).await? {
+            let gone = pod.metadata.deletion_timestamp.is_some();
+            if gone || !is_ready(pod) {
+                continue;
+            }
+            let leads = pod.name_any() == leader;
+            let role = pod.labels().get("paperclip.inc/role").map(String::as_str);
+            let is = pod
+                .annotations()
+                .get("controller.kubernetes.io/pod-deletion-cost");
+            let expected = if leads { "scheduler" } else { "web" };
+            ensure!(
+                role == Some(expected) && is.map(String::as_str) == cost.filter(|_| leads),
+                "{}: {role:?} {is:?}",
+                pod.name_any()
+            );
+        }
+        Ok(Some(()))
+    })
+    .await
+}
+
 async fn post(installed: &Installation<'_>, path: &str, body: Value) -> Result<Value> {
     let answer = installed.request("POST", path, Some(body)).await?;
     ensure!(
@@ -98,6 +128,8 @@ async fn of_two_servers_one_wakes_agents_and_no_run_is_made_twice() -> Result<()
         one_of_two(&installed, "a first one").await?,
         "my-paperclip-0"
     );
+
+    is_named(&installed, "my-paperclip-0", None).await?;
 
     // An agent that a timer wakes.
     let company = post(&installed, "/api/companies", json!({"name": "Test"})).await?;
@@ -164,6 +196,7 @@ async fn of_two_servers_one_wakes_agents_and_no_run_is_made_twice() -> Result<()
     .await?;
     assert_eq!(unanswered, 0, "moments at which no server answered");
     let holder = one_of_two(&installed, "a pod of the Deployment to wake agents").await?;
+    is_named(&installed, &holder, Some("10000")).await?;
     let before = runs(before + 1).await?;
 
     // The one that holds the lock dies without a word: another takes it.
@@ -172,6 +205,7 @@ async fn of_two_servers_one_wakes_agents_and_no_run_is_made_twice() -> Result<()
         .await?;
     let next = one_of_two(&installed, "another pod to wake agents").await?;
     assert_ne!(next, holder);
+    is_named(&installed, &next, Some("10000")).await?;
     runs(before + 1).await?;
 
     // Whatever happened, no tick of the timer made two runs.

@@ -118,6 +118,8 @@ pub struct Applied {
     pub done: Vec<(Part, Outcome)>,
     /// What was done about two kinds of workload.
     pub switch: Switch,
+    /// The server goes to another database, and no data go with it.
+    pub moves: Option<String>,
     /// What could not be done.
     pub problems: Vec<(Part, Problem)>,
 }

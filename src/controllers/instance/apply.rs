@@ -4,12 +4,13 @@
 use super::adoption::rollout;
 use super::applied::{Applied, Part, Problem};
 use super::build::{Desired, Workload, claim::Claim};
+use super::database_mode;
 use super::observed::Observed;
 use super::retained::{self, RetainedError};
 use super::validate::Validated;
 use super::workload::Switch;
 use crate::controllers::Caches;
-use crate::crd::{PaperclipBackup, PaperclipDatabase};
+use crate::crd::PaperclipBackup;
 use crate::shared::apply::{Applier, ApplyError, Outcome};
 use crate::shared::cache::{Cache, Key, View};
 use crate::shared::foreign::{HTTP_ROUTE, PROMETHEUS_RULE, SERVICE_MONITOR};
@@ -157,7 +158,12 @@ pub async fn apply(
         ),
         (
             Part::Database,
-            to.put::<PaperclipDatabase, _>(&c.databases, database.as_ref(), main),
+            Box::pin(database_mode::put(
+                applier,
+                &c.databases,
+                v,
+                database.as_ref(),
+            )),
         ),
         (
             Part::Backup,
@@ -190,7 +196,8 @@ pub async fn apply(
     all
 }
 
-type Done = Result<Option<Outcome>, ApplyError>;
+/// What became of a part; `None`: there is nothing to make.
+pub type Done = Result<Option<Outcome>, ApplyError>;
 
 async fn ensure<V: View>(applier: &Applier<'_>, cache: &Cache<V>, wish: &Wish) -> Done {
     Ok(Some(applier.ensure(cache, wish).await?.outcome))

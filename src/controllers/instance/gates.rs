@@ -84,7 +84,7 @@ pub fn plan(v: &Validated<'_>, observed: &Observed, instance: &Instance, broken:
     let hold = restores.hold();
     let held = hold != Hold::None;
     let child = observed.child().filter(|_| v.database.has_child());
-    let ready = child.is_some_and(|c| c.ready() && c.connection().is_some());
+    let ready = child.is_some_and(|c| c.may_be_used() && c.connection().is_some());
     let restored = restores.data(status);
     let migration = child.map(|child| {
         let hash = build::migration::hash(&v.image.reference, child.uid, restored);

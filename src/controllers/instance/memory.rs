@@ -2,6 +2,7 @@
 //! and no value of a Secret is in it.
 
 use super::found::Learned;
+use super::scheduler::Answers;
 use crate::shared::cache::Key;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,8 @@ pub struct Remembered {
     pub found_policy: Option<Arc<serde_json::Value>>,
     /// Generation of the spec for which another kind of workload did not become ready.
     pub switch_given_up: Option<i64>,
+    /// Which pod said that it wakes agents.
+    pub answers: Answers,
     /// Version and image that the metrics show.
     pub info: Option<(String, String)>,
 }
@@ -48,6 +51,7 @@ impl Remembered {
             outdated: None,
             found_policy: None,
             switch_given_up: None,
+            answers: Answers::default(),
             info: None,
         }
     }

@@ -6,6 +6,7 @@ mod apply;
 pub mod build;
 mod configured;
 mod connections;
+mod database_mode;
 pub mod defaults;
 mod deletion;
 mod dereference;
@@ -22,6 +23,7 @@ mod prune;
 mod report;
 pub mod restore;
 mod retained;
+mod scheduler;
 mod status;
 mod undecodable;
 pub mod validate;
@@ -283,6 +285,7 @@ impl Controller {
             let writes = self.write(pass, v, &decided, &before, &mut done.takeover, remembered);
             done.applied = Box::pin(writes).await?;
             done.plan = Some(plan);
+            self.mark_pods(pass, v, remembered).await;
             self.clear_restore_from(pass, &before).await?;
         }
         done.outside = status::Outside::of(&found);

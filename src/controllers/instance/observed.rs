@@ -308,9 +308,15 @@ impl<'a> Child<'a> {
             .filter(|c| c.observed_generation.is_none_or(|g| g >= self.generation))
     }
 
-    /// It says that it is ready, about the current spec.
-    pub fn ready(&self) -> bool {
-        self.condition("Ready").is_some_and(|c| c.status == "True")
+    /// It says that it is ready, about the current spec. Nobody asks an external one: there the migration is the first to try.
+    pub fn may_be_used(&self) -> bool {
+        self.condition("Ready")
+            .is_some_and(|c| c.status == "True" || self.is_unasked(c))
+    }
+
+    /// External, in order as far as its controller looks, and not asked.
+    fn is_unasked(&self, ready: &Condition) -> bool {
+        self.external && ready.status == "Unknown" && ready.reason == "NotChecked"
     }
 
     /// Secret and key of the URL.

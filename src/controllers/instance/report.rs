@@ -8,8 +8,10 @@ use super::found::{Found, Learned, Look};
 use super::gates::{Plan, State};
 use super::keys::Keys;
 use super::memory::Remembered;
+use super::scheduler::{self, Answers};
 use super::status::{self, Elapsed, Failing, Outside, Scene};
 use super::validate::Verdict;
+use super::validate::findings::Findings;
 use super::{Controller, Pass, dereference};
 use crate::crd::Instance;
 use crate::crd::instance::InstanceStatus;
@@ -83,6 +85,7 @@ impl Controller {
         remembered: &mut Remembered,
     ) -> Result<Again, Failure> {
         let observed = self.observe(pass);
+        let answers = remembered.answers.clone();
         let retry = done.applied.retry().map(|(part, problem)| {
             Failure::new("apply", &problem.reason, &problem.message).of(part.resource())
         });
@@ -99,6 +102,7 @@ impl Controller {
             hands_off: is_hands_off(&pass.instance.metadata),
             adopted: done.takeover.record(pass.adopted.as_ref(), &observed),
             effective: pass.effective,
+            answers: &answers,
             requested: dereference::requested(pass.instance),
             failing: retry.as_ref().and_then(|f| self.failing(&pass.seen.key, f)),
             now: pass.now.clone(),
@@ -114,7 +118,8 @@ impl Controller {
         let before = pass.instance.status.as_ref();
         let held_back = hold_back(before, &status, remembered);
         if held_back.is_none() {
-            self.write_status(pass.seen, before, &status).await?;
+            self.write_status(pass.seen, before, &status, &verdict.findings)
+                .await?;
         }
         self.count_failures(&pass.seen.key, &done.applied);
         self.gauge(&pass.seen.key, &status, Some(remembered));
@@ -133,6 +138,11 @@ impl Controller {
         }
         if done.applied.has(Cure::Time) {
             within(SOON);
+        }
+        if let Some(v) = &verdict.validated
+            && scheduler::must_be_asked(v, &observed)
+        {
+            within(answers.hold_for());
         }
         if let Some(wait) = held_back {
             within(wait);
@@ -163,6 +173,7 @@ impl Controller {
             return Err(failed);
         };
         let observed = self.observe(pass);
+        let answers = remembered.answers.clone();
         let learned = remembered.learned.clone().unwrap_or_default();
         let verdict = super::validate(self.input(pass, &learned), &Found::default());
         let scene = Scene {
@@ -178,6 +189,7 @@ impl Controller {
             hands_off: is_hands_off(&pass.instance.metadata),
             effective: pass.effective,
             adopted: pass.adopted.clone(),
+            answers: &answers,
             requested: dereference::requested(pass.instance),
             failing: Some(failing),
             now: pass.now.clone(),
@@ -185,7 +197,8 @@ impl Controller {
         let parts = status::parts(&scene);
         let elapsed = elapsed(remembered, &parts);
         let (status, _) = status::status(&scene, parts, &elapsed);
-        self.write_status(pass.seen, pass.instance.status.as_ref(), &status)
+        let before = pass.instance.status.as_ref();
+        self.write_status(pass.seen, before, &status, &verdict.findings)
             .await?;
         self.gauge(&pass.seen.key, &status, Some(remembered));
         Err(failed)
@@ -194,6 +207,7 @@ impl Controller {
     /// The status of an Instance that is being deleted.
     pub(super) async fn report_deletion(&self, pass: &Pass<'_>) -> Result<(), Failure> {
         let observed = self.observe(pass);
+        let answers = Answers::default();
         let learned = Learned::default();
         let verdict = super::validate(self.input(pass, &learned), &Found::default());
         let scene = Scene {
@@ -209,13 +223,15 @@ impl Controller {
             hands_off: false,
             effective: pass.effective,
             adopted: pass.adopted.clone(),
+            answers: &answers,
             requested: dereference::requested(pass.instance),
             failing: None,
             now: pass.now.clone(),
         };
         let parts = status::parts(&scene);
         let (status, _) = status::status(&scene, parts, &Elapsed::new());
-        self.write_status(pass.seen, pass.instance.status.as_ref(), &status)
+        let before = pass.instance.status.as_ref();
+        self.write_status(pass.seen, before, &status, &verdict.findings)
             .await?;
         self.gauge(&pass.seen.key, &status, None);
         Ok(())
@@ -235,6 +251,7 @@ impl Controller {
         seen: &Seen<Guarded<Instance>>,
         before: Option<&InstanceStatus>,
         after: &InstanceStatus,
+        findings: &Findings,
     ) -> Result<(), Failure> {
         if before == Some(after) {
             return Ok(());
@@ -261,7 +278,9 @@ impl Controller {
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(Failure::new("status", error.reason(), &error)),
         }
-        for event in status::announcements(before, after) {
+        let mut events = status::announcements(before, after);
+        events.extend(status::advice(before, after, findings));
+        for event in events {
             self.announce(seen, event.severity, &event.reason, &event.text);
         }
         Ok(())
@@ -353,6 +372,9 @@ impl Controller {
             let changes = changes.unwrap_or_else(|| done.takeover.changes.clone());
             let text = format!("because {}; {}", cause.text(), changes.join("; "));
             self.announce(pass.seen, Severity::Normal, "AdoptionRolloutStarted", &text);
+        }
+        if let Some(text) = &done.applied.moves {
+            self.announce(pass.seen, Severity::Warning, "DatabaseModeChanged", text);
         }
         for name in &done.keys.renewed {
             let text = format!(

@@ -14,7 +14,7 @@ mod server;
 mod storage;
 mod sum;
 
-pub use events::announcements;
+pub use events::{advice, announcements};
 pub use parts::{Class, Part};
 
 use super::adoption::rollout::is_found;
@@ -24,6 +24,7 @@ use super::exposure::Exposure;
 use super::gates::Plan;
 use super::keys::Keys;
 use super::observed::Observed;
+use super::scheduler::Answers;
 use super::validate::Verdict;
 use crate::crd::instance::{AdoptedStatus, EffectiveDefault, Instance, InstanceStatus};
 use crate::shared::conditions::{Truth, find, limit, merge};
@@ -61,6 +62,8 @@ pub struct Scene<'a> {
     pub effective: &'a [EffectiveDefault],
     /// Taken over from the earlier operator.
     pub adopted: Option<AdoptedStatus>,
+    /// What the pods said about who wakes agents.
+    pub answers: &'a Answers,
     /// The annotation that asked for this pass.
     pub requested: Option<String>,
     /// What has failed for so long that it is told.

@@ -1,6 +1,7 @@
 //! Objects that cannot be decoded: they say so, and nothing else happens to them. What runs goes on as it is. Deletion needs metadata only.
 
 use super::Controller;
+use super::validate::findings::Findings;
 use super::workload::WorkloadKind;
 use crate::crd::instance::{Instance, InstanceStatus, Phase};
 use crate::shared::cache::Seen;
@@ -41,7 +42,8 @@ impl Controller {
             error,
             &now,
         );
-        self.write_status(seen, before.as_ref(), &after).await?;
+        self.write_status(seen, before.as_ref(), &after, &Findings::default())
+            .await?;
         self.gauge(key, &after, None);
         Ok(Again::Someday)
     }

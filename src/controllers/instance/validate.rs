@@ -322,7 +322,8 @@ fn connections<'a>(
 ) -> Option<Clients<'a>> {
     const PATH: &str = "connections.credentialsSecretRef";
     let clients = clients(spec)?;
-    out.warn(
+    out.advise(
+        "OAuthCallbackMoved",
         "connections",
         "register <public URL>/api/tools/oauth/callback with each provider; /api/connections/callback does not exist",
     );

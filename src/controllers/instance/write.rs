@@ -11,7 +11,7 @@ use super::observed::Observed;
 use super::restore::Restores;
 use super::validate::Validated;
 use super::workload::{self, Switch, WorkloadKind};
-use super::{Controller, Pass, apply, configured, dereference, prune};
+use super::{Controller, Pass, apply, configured, database_mode, dereference, prune};
 use crate::crd::{PaperclipBackup, text};
 use crate::shared::cache::Key;
 use crate::shared::controller::Failure;
@@ -115,7 +115,9 @@ impl Controller {
             let kept = self
                 .adopt(pass, &writer, before, takeover, &mut desired, remembered)
                 .await?;
+            let moves = database_mode::moves(v, before, pass.instance.status.as_ref());
             let mut applied = apply::apply(&writer, &self.caches, v, before, desired).await;
+            applied.moves = moves.filter(|_| applied.problem(Part::Database).is_none());
             applied.switch = switch;
             if let Err(error) = apply::end_switch(&writer, &self.caches, v, before, switch).await {
                 let problem = Problem::of(Part::Workload, &error);

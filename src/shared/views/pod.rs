@@ -16,6 +16,12 @@ pub struct Pod {
     pub image: Option<Box<str>>,
     /// Revision of the workload that it was made from, if the workload names its revisions.
     pub revision: Box<str>,
+    /// Its address.
+    pub address: Option<Box<str>>,
+    /// Whether it wakes agents: what we have marked it with.
+    pub role: Option<Box<str>>,
+    /// What it costs to delete it.
+    pub deletion_cost: Option<Box<str>>,
     /// The container that joins a tailnet, if there is one.
     pub tailscale: Option<Sidecar>,
     /// Termination message of the main container, if it ended with one; after a restart the one before.
@@ -50,6 +56,7 @@ impl View for Pod {
                 .unwrap_or_default()
                 .to_vec()
         };
+        let text = |value: &Value| value.as_str().map(Box::from);
         let condition = |kind: &str| list("conditions").into_iter().find(|c| c["type"] == kind);
         let containers: Vec<Value> = list("initContainerStatuses")
             .into_iter()
@@ -80,6 +87,11 @@ impl View for Pod {
                 .as_str()
                 .filter(|i| !i.is_empty())
                 .map(Into::into),
+            address: text(&status["podIP"]),
+            role: text(&object["metadata"]["labels"]["paperclip.inc/role"]),
+            deletion_cost: text(
+                &object["metadata"]["annotations"]["controller.kubernetes.io/pod-deletion-cost"],
+            ),
             revision: object["metadata"]["labels"]["controller-revision-hash"]
                 .as_str()
                 .unwrap_or_default()

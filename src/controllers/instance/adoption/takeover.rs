@@ -8,6 +8,7 @@ use crate::controllers::instance::exposure::Exposure;
 use crate::controllers::instance::memory::Remembered;
 use crate::controllers::instance::observed::Observed;
 use crate::controllers::instance::validate::Validated;
+use crate::controllers::instance::validate::findings::Findings;
 use crate::controllers::instance::validate::names::Identity;
 use crate::controllers::instance::{Controller, Pass, configured};
 use crate::crd::instance::AdoptedStatus;
@@ -89,7 +90,8 @@ impl Controller {
                 .map_err(|e| fault(&e, e.reason()))?;
             let mut status = before.cloned().unwrap_or_default();
             status.adopted = Some(Box::new(record.clone()));
-            self.write_status(pass.seen, before, &status).await?;
+            self.write_status(pass.seen, before, &status, &Findings::default())
+                .await?;
             if let Some(text) = leftovers::cluster_roles(pass.instance, &id) {
                 self.announce(pass.seen, Severity::Warning, "LeftoverClusterRoles", &text);
             }

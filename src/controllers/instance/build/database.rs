@@ -55,6 +55,13 @@ pub fn build(v: &Validated<'_>) -> Option<PaperclipDatabase> {
     Some(database)
 }
 
+/// CloudNativePG is to run it.
+pub fn is_cluster(options: Option<&DatabaseManaged>) -> bool {
+    options
+        .and_then(|o| o.engine.as_ref())
+        .is_some_and(|e| *e == ManagedEngine::CloudNativePg)
+}
+
 fn managed(options: Option<&DatabaseManaged>, ignore_size: bool) -> PaperclipDatabaseSpec {
     let Some(o) = options else {
         return PaperclipDatabaseSpec {
@@ -62,10 +69,7 @@ fn managed(options: Option<&DatabaseManaged>, ignore_size: bool) -> PaperclipDat
             ..PaperclipDatabaseSpec::default()
         };
     };
-    let cluster = o
-        .engine
-        .as_ref()
-        .is_some_and(|e| *e == ManagedEngine::CloudNativePg);
+    let cluster = is_cluster(Some(o));
     let storage = DatabaseStorage {
         size: o
             .storage_size

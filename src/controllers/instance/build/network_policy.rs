@@ -3,6 +3,7 @@
 
 use super::{Setting, owned};
 use crate::controllers::instance::found::{Endpoint, Target};
+use crate::controllers::instance::scheduler::STATUS_PORT;
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::database::{Database, External};
 use crate::shared::names::{self, Component};
@@ -14,8 +15,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 const POSTGRES: u16 = 5432;
-/// Where the agent says whether its server wakes agents.
-const STATUS: u16 = 3102;
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// Of the server's pods; `None`: connections are not restricted.
@@ -30,7 +29,7 @@ pub fn server(v: &Validated<'_>, s: &Setting<'_>) -> Option<NetworkPolicy> {
             ip_block: None,
         };
         let mut ports = vec![tcp(v.network.listen)];
-        ports.extend(v.scale.gated.then(|| tcp(STATUS)));
+        ports.extend(v.scale.gated.then(|| tcp(STATUS_PORT)));
         ingress.push(from(vec![operator], Some(ports)));
     }
     if !policy.from.is_empty() {

@@ -1,6 +1,7 @@
 //! Which events a change of the status is worth. The stored status is compared with the new one, so a restart announces nothing twice, and
 //! each is a write, so there are few. Pure.
 
+use crate::controllers::instance::validate::findings::Findings;
 use crate::controllers::instance::workload::WorkloadKind;
 use crate::crd::instance::{BootstrapState, InstanceStatus, MigrationState, Phase};
 use crate::shared::conditions::find;
@@ -72,6 +73,27 @@ pub fn announcements(before: Option<&InstanceStatus>, after: &InstanceStatus) ->
     rollouts(&mut list);
     profile(&mut list);
     list.out
+}
+
+/// Findings that an event tells too: each when `ConfigAccepted` begins to name it.
+pub fn advice(
+    before: Option<&InstanceStatus>,
+    after: &InstanceStatus,
+    findings: &Findings,
+) -> Vec<Announcement> {
+    let said = |status: &InstanceStatus, line: &str| {
+        find(&status.conditions, "ConfigAccepted").is_some_and(|c| c.message.contains(line))
+    };
+    let news = findings.iter().filter_map(|finding| {
+        let (reason, text) = (finding.event?, finding.line());
+        let told = before.is_some_and(|before| said(before, &text));
+        (!told && said(after, &text)).then(|| Announcement {
+            severity: Severity::Warning,
+            reason: reason.to_owned(),
+            text,
+        })
+    });
+    news.collect()
 }
 
 /// A generation is ready for the first time.

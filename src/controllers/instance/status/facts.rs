@@ -2,6 +2,7 @@
 
 use super::Scene;
 use crate::controllers::instance::gates::{self, State, is_bootstrapped, is_recorded_admin};
+use crate::controllers::instance::scheduler;
 use crate::controllers::instance::workload::WorkloadKind;
 use crate::crd::Word;
 use crate::crd::instance::{
@@ -10,7 +11,9 @@ use crate::crd::instance::{
 };
 use crate::crd::shared::NamedTime;
 use crate::shared::cache::Seen;
+use crate::shared::views::Pod;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Where the server can be reached.
 pub fn endpoint(scene: &Scene<'_>) -> Option<String> {
@@ -45,27 +48,18 @@ pub fn replicas(scene: &Scene<'_>) -> i32 {
         .map_or(0, |w| w.view.status.replicas)
 }
 
-/// With one server pod it is the one that schedules, once it is ready. Which of several pods of a Deployment does, only they know.
+/// With one server pod it is the one that schedules, once it is ready. Where several are possible, see [`scheduler`].
 pub fn leader(scene: &Scene<'_>) -> Option<String> {
     let heartbeat = scene.instance.spec.heartbeat.as_ref();
     if heartbeat.and_then(|h| h.enabled) == Some(false) {
         return None;
     }
-    let mut ready = scene
-        .observed
-        .pods
-        .iter()
-        .filter(|p| p.view.ready && !p.deleting);
-    let gated = scene
-        .verdict
-        .validated
-        .as_ref()
-        .is_some_and(|v| v.scale.gated);
-    if gated && scene.observed.workloads.kind == WorkloadKind::StatefulSet {
-        // The others never ask for the right.
-        let first = format!("{}-0", scene.name());
-        return ready.any(|p| *p.key.name == *first).then_some(first);
+    let validated = scene.verdict.validated.as_ref();
+    if let Some(v) = validated.filter(|v| v.scale.gated) {
+        return scheduler::leader(v, scene.observed, scene.answers).map(ToOwned::to_owned);
     }
+    let serving = |p: &&Arc<Seen<Pod>>| p.view.ready && !p.deleting;
+    let mut ready = scene.observed.pods.iter().filter(serving);
     match (ready.next(), ready.next()) {
         (Some(pod), None) => Some(pod.key.name.to_string()),
         _ => None,
@@ -74,7 +68,7 @@ pub fn leader(scene: &Scene<'_>) -> Option<String> {
 
 /// Names of what exists and is ours.
 pub fn managed(scene: &Scene<'_>) -> ManagedResources {
-    fn name<V>(seen: Option<&std::sync::Arc<Seen<V>>>) -> Option<String> {
+    fn name<V>(seen: Option<&Arc<Seen<V>>>) -> Option<String> {
         seen.map(|s| s.key.name.to_string())
     }
     let o = scene.observed;

@@ -2,6 +2,7 @@
 
 use super::{Scene, bootstrap, migration, objects, restore, server, storage};
 use crate::controllers::instance::applied::{Cure, Part as Object};
+use crate::controllers::instance::gates::State;
 use crate::controllers::instance::validate::findings::Class as Kind;
 use crate::controllers::instance::validate::wants_stateful_set;
 use crate::controllers::instance::workload::{Switch, WorkloadKind};
@@ -212,7 +213,7 @@ fn references(scene: &Scene<'_>) -> Part {
     Part::stalls(KIND, worst.reason, message, patience)
 }
 
-/// The child's `Ready`, as it is.
+/// The child's `Ready`, as it is. Nobody asks an external database but the migration, whose end is the proof that it can be used.
 fn database(scene: &Scene<'_>) -> Option<Part> {
     const KIND: &str = "DatabaseReady";
     let name = scene.name();
@@ -234,9 +235,17 @@ fn database(scene: &Scene<'_>) -> Option<Part> {
             format!("PaperclipDatabase \"{name}\" has not said yet how it is"),
         ));
     };
+    let migration = scene.plan.and_then(|p| p.migration.as_ref());
     let part = match ready.status.as_str() {
         "True" => Part::well(KIND, &ready.reason, ready.message.clone()),
         "False" => Part::waits(KIND, &ready.reason, ready.message.clone()),
+        _ if child.may_be_used() && migration.is_some_and(|m| m.state == State::Complete) => {
+            Part::well(
+                KIND,
+                "MigrationConnected",
+                "external: the migration has connected and brought the schema up to date; nothing else asks it",
+            )
+        }
         _ => Part::unknown(KIND, &ready.reason, ready.message.clone()),
     };
     let stalled = child

@@ -153,13 +153,15 @@ fn own<'a>(env: &'a [EnvVar], out: &mut Findings) -> Vec<&'a EnvVar> {
             continue;
         }
         if PROTECTED.contains(&var.name.as_str()) {
-            out.overridden(
-                &path,
-                format!(
-                    "\"{}\" replaces the operator's value; the server may not find its data or its address",
-                    var.name
-                ),
+            let text = format!(
+                "\"{}\" replaces the operator's value; the server may not find its data or its address",
+                var.name
             );
+            if var.name == "PAPERCLIP_HOME" {
+                out.overridden_with("HomeChanged", &path, text);
+            } else {
+                out.overridden(&path, text);
+            }
         }
         kept.push(var);
     }

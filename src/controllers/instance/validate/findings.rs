@@ -55,6 +55,15 @@ pub struct Finding {
     pub path: String,
     /// What was found, and what to do.
     pub text: String,
+    /// Reason of the event that tells it too; `None`: the condition is enough.
+    pub event: Option<&'static str>,
+}
+
+impl Finding {
+    /// As the condition says it.
+    pub fn line(&self) -> String {
+        format!("{}: {}", self.path, self.text)
+    }
 }
 
 /// All findings of one pass.
@@ -64,6 +73,9 @@ pub struct Findings(Vec<Finding>);
 impl Findings {
     /// Adds one. `path` is below `spec` unless it starts with `metadata`; empty: all of `spec`.
     pub fn add(&mut self, class: Class, path: &str, text: impl Into<String>) {
+        self.push(class, None, path, &text.into());
+    }
+    fn push(&mut self, class: Class, event: Option<&'static str>, path: &str, text: &str) {
         let path = match path {
             "" => "spec".to_owned(),
             path if path.starts_with("metadata") => path.to_owned(),
@@ -72,7 +84,8 @@ impl Findings {
         self.0.push(Finding {
             class,
             path,
-            text: clean(&text.into()),
+            text: clean(text),
+            event,
         });
     }
     /// A broken rule.
@@ -83,9 +96,17 @@ impl Findings {
     pub fn warn(&mut self, path: &str, text: impl Into<String>) {
         self.add(Class::Warning, path, text);
     }
+    /// A risk that somebody is to hear of who does not look at conditions: an event tells it, once per value.
+    pub fn advise(&mut self, event: &'static str, path: &str, text: impl Into<String>) {
+        self.push(Class::Warning, Some(event), path, &text.into());
+    }
     /// A field that loses.
     pub fn overridden(&mut self, path: &str, text: impl Into<String>) {
         self.add(Class::Overridden, path, text);
+    }
+    /// A field that loses or wins where that is a risk, told by an event as well.
+    pub fn overridden_with(&mut self, event: &'static str, path: &str, text: impl Into<String>) {
+        self.push(Class::Overridden, Some(event), path, &text.into());
     }
     /// A value that was corrected.
     pub fn clamped(&mut self, path: &str, text: impl Into<String>) {
@@ -141,12 +162,7 @@ impl Findings {
                 "every field is accepted and used",
             );
         };
-        let message = list(
-            &sorted
-                .iter()
-                .map(|f| format!("{}: {}", f.path, f.text))
-                .collect::<Vec<_>>(),
-        );
+        let message = list(&sorted.iter().map(|f| f.line()).collect::<Vec<_>>());
         let truth = if worst == Class::Warning {
             Truth::True
         } else {

@@ -41,8 +41,13 @@ pub fn image<'a>(spec: Option<&'a Spec>, out: &mut Findings) -> Image<'a> {
         );
     }
     match (tag, digest) {
-        (None, None) => out.warn("image", format!("no tag or digest, \"{TAG}\" is used")),
-        (Some(TAG), None) => out.warn(
+        (None, None) => out.advise(
+            "FloatingTag",
+            "image",
+            format!("no tag or digest, \"{TAG}\" is used"),
+        ),
+        (Some(TAG), None) => out.advise(
+            "FloatingTag",
             "image.tag",
             format!("\"{TAG}\" floats; pin a digest or use autoUpdate"),
         ),

@@ -79,7 +79,8 @@ pub fn network<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Network<'a> {
     }
     let sign_up = spec.auth.as_ref().and_then(|a| a.disable_sign_up) != Some(true);
     if service_type != ServiceType::ClusterIp && sign_up {
-        out.warn(
+        out.advise(
+            "SignUpOpen",
             "networking.service.type",
             "the server can be reached from outside and lets anyone sign up; see auth.disableSignUp",
         );

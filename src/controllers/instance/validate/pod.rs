@@ -77,7 +77,8 @@ pub fn pod<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Pod<'a> {
     let (grace, drain) = ending(availability, out);
     let share = spec.share_process_namespace.unwrap_or(true);
     if share && !spec.sidecars.is_empty() {
-        out.warn(
+        out.advise(
+            "SidecarsSeeServer",
             "shareProcessNamespace",
             "sidecars can read the server's environment",
         );
@@ -86,7 +87,8 @@ pub fn pod<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Pod<'a> {
         .and_then(|s| s.pod_security_context.as_ref()?.run_as_user)
         .filter(|u| *u != USER)
     {
-        out.warn(
+        out.advise(
+            "UidChanged",
             "security.podSecurityContext.runAsUser",
             format!("{user}: files that the server made as user {USER} are not its own any more"),
         );

@@ -36,7 +36,8 @@ pub fn probes(section: Option<&Section>, out: &mut Findings) -> Probes {
     let kind = out.word("probes.type", section.and_then(|s| s.type_.as_ref()));
     let http = kind != Some(ProbeType::Tcp);
     if kind == Some(ProbeType::Http) {
-        out.warn(
+        out.advise(
+            "LivenessOnHealth",
             "probes.type",
             "http restarts every server pod while the database is down; auto does not",
         );

@@ -134,7 +134,8 @@ pub fn routes<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Routes<'a> {
         ("networking.httpRoute", http_route.is_some()),
     ] {
         if wanted && sign_up {
-            out.warn(
+            out.advise(
+                "SignUpOpen",
                 path,
                 "the server can be reached from outside and lets anyone sign up; see auth.disableSignUp",
             );

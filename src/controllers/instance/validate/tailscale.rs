@@ -64,7 +64,8 @@ pub fn tailscale<'a>(
             "tailscale.mode funnel needs deployment.mode authenticated",
         );
     }
-    out.warn(
+    out.advise(
+        "TailnetNameUnknown",
         "tailscale",
         "the server answers to names that it knows: add its name in the tailnet to deployment.allowedHostnames",
     );

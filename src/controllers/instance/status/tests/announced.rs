@@ -93,3 +93,80 @@ fn a_kind_that_is_not_used_is_told_once() {
     );
     assert_eq!(reasons(Some(&kept), &kept), Vec::<String>::new());
 }
+
+fn told(world: &World, before: Option<&InstanceStatus>) -> Vec<(String, String)> {
+    let after = world.status();
+    world.look(|scene| {
+        let all = advice(before, &after, &scene.verdict.findings);
+        all.into_iter().map(|e| (e.reason, e.text)).collect()
+    })
+}
+
+#[test]
+fn what_is_risky_is_told_once_for_each_value_that_is_so() {
+    let mut world = World::settled();
+    world.spec = "{image: {tag: latest}}".into();
+    let floats = world.status();
+    let text = "spec.image.tag: \"latest\" floats; pin a digest or use autoUpdate";
+    let expected = [("FloatingTag".to_owned(), text.to_owned())];
+    assert_eq!(told(&world, None), expected);
+    assert_eq!(told(&world, world.before.as_ref()), expected);
+    assert_eq!(told(&world, Some(&floats)), []);
+    world.spec = "{image: {tag: latest}, probes: {type: http}, sidecars: [{name: a}], \
+        networking: {service: {type: NodePort}}, security: {podSecurityContext: {runAsUser: 7}}, \
+        env: [{name: PAPERCLIP_HOME, value: /old}], connections: {credentialsSecretRef: {name: c}}}"
+        .into();
+    let mut reasons: Vec<_> = told(&world, Some(&floats))
+        .into_iter()
+        .map(|e| e.0)
+        .collect();
+    reasons.sort();
+    assert_eq!(
+        reasons,
+        [
+            "HomeChanged",
+            "LivenessOnHealth",
+            "OAuthCallbackMoved",
+            "SidecarsSeeServer",
+            "SignUpOpen",
+            "UidChanged"
+        ]
+    );
+}
+
+#[test]
+fn that_the_server_goes_to_another_database_is_told_when_it_begins() {
+    let moved = |world: &World| {
+        world.look(|scene| {
+            let v = scene.verdict.validated.as_ref().unwrap();
+            crate::controllers::instance::database_mode::moves(v, scene.observed, scene.before())
+        })
+    };
+    let mut world = World::settled();
+    assert_eq!(moved(&world), None);
+    world.spec = "{database: {mode: external, externalURLSecretRef: {name: s, key: k}}}".into();
+    assert_eq!(
+        moved(&world).unwrap(),
+        "the server goes from a managed database to an external database: no data are moved, and those of before are kept"
+    );
+    world.spec = "{database: {mode: embedded}}".into();
+    assert!(moved(&world).unwrap().contains("to the embedded database"));
+    // It has ended: the new one is only being made.
+    world.observed.database = None;
+    assert_eq!(moved(&world), None);
+    let embedded = world.status();
+    assert_eq!(embedded.children, []);
+    world.before = Some(InstanceStatus {
+        first_ready_time: Some(at(1000)),
+        ..embedded
+    });
+    world.spec = "{}".into();
+    assert!(
+        moved(&world)
+            .unwrap()
+            .contains("from the embedded database")
+    );
+    // It was never ready.
+    world.before = None;
+    assert_eq!(moved(&world), None);
+}

@@ -386,3 +386,20 @@ fn a_volume_of_another_class_keeps_its_own_and_says_so() {
         "spec.storage.persistence.storageClass: claim \"clip-data\" has class \"slow\""
     );
 }
+
+#[test]
+fn an_external_database_is_ready_when_the_migration_has_connected() {
+    let mut world = World::healthy();
+    world.spec =
+        "{image: {tag: '7'}, database: {mode: external, externalURLSecretRef: {name: s, key: k}}}"
+            .into();
+    let mut database = child("Unknown", "NotChecked", 2);
+    database["spec"]["engine"] = json!("External");
+    world.observed.database = seen(database);
+    let status = world.status();
+    assert_eq!(says(&status, "DatabaseReady"), "True/MigrationConnected");
+    assert_eq!(says(&status, "Ready"), "True/AllResourcesReady");
+    world.observed.jobs.clear();
+    let status = world.status();
+    assert_eq!(says(&status, "DatabaseReady"), "Unknown/NotChecked");
+}

@@ -1,0 +1,310 @@
+//! Which of several server pods wakes agents: it is marked, so that people find it and a Deployment that shrinks takes it last. Of a
+//! StatefulSet it is the first pod; of a Deployment only the pods know, and their agents are asked now and then. Marks are patched on live
+//! pods and never on a template, which would replace them. Must never fail a pass: what nobody answers is not known.
+
+use super::memory::Remembered;
+use super::observed::Observed;
+use super::validate::Validated;
+use super::workload::WorkloadKind;
+use super::{Controller, Pass};
+use crate::shared::cache::Seen;
+use crate::shared::names::manager;
+use crate::shared::views::Pod;
+use crate::shared::wish::Kind;
+use futures::future::join_all;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Where the agent of a server pod says whether its server wakes agents.
+pub const STATUS_PORT: u16 = 3102;
+/// Says what a pod does: `scheduler` or `web`.
+const ROLE: &str = "paperclip.inc/role";
+/// A Deployment that shrinks takes pods with low costs first (KEP-2255).
+const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+const DEAR: &str = "10000";
+/// How often the pods of a Deployment are asked: while one is known to wake agents, and while none is.
+const EVERY: Duration = Duration::from_secs(10);
+const SOONER: Duration = Duration::from_secs(5);
+/// How long they are waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the pods said when they were last asked.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// Names of those that were asked.
+    pods: Vec<Arc<str>>,
+    at: Option<Instant>,
+    /// The one that wakes agents.
+    leader: Option<Arc<str>>,
+}
+
+impl Answers {
+    /// How long they hold.
+    pub const fn hold_for(&self) -> Duration {
+        if self.leader.is_some() { EVERY } else { SOONER }
+    }
+
+    /// The pod that said so, if it is still ready.
+    pub fn leader(&self, observed: &Observed) -> Option<&str> {
+        let leader = self.leader.as_deref()?;
+        serving(observed)
+            .any(|p| *p.key.name == *leader)
+            .then_some(leader)
+    }
+}
+
+/// Pods that serve.
+fn serving(observed: &Observed) -> impl Iterator<Item = &Arc<Seen<Pod>>> {
+    let pods = observed.pods.iter();
+    pods.filter(|p| p.view.ready && !p.deleting)
+}
+
+/// Somebody has to be asked: of a StatefulSet the first pod alone may wake agents.
+pub fn must_be_asked(v: &Validated<'_>, observed: &Observed) -> bool {
+    v.scale.gated
+        && observed.workloads.kind == WorkloadKind::Deployment
+        && serving(observed).next().is_some()
+}
+
+/// The pod that wakes agents; `None`: nobody knows, or nobody does.
+pub fn leader<'a>(
+    v: &Validated<'_>,
+    observed: &'a Observed,
+    answers: &'a Answers,
+) -> Option<&'a str> {
+    if !v.scale.gated {
+        return None;
+    }
+    match observed.workloads.kind {
+        WorkloadKind::Deployment => answers.leader(observed),
+        // The others never ask for the right.
+        WorkloadKind::StatefulSet => {
+            let first = format!("{}-0", v.id.name);
+            serving(observed)
+                .find(|p| *p.key.name == *first)
+                .map(|p| &*p.key.name)
+        }
+    }
+}
+
+/// What has to change on a pod; `None`: nothing.
+fn mark(pod: &Seen<Pod>, leads: bool, kind: WorkloadKind) -> Option<Value> {
+    let role = if leads { "scheduler" } else { "web" };
+    let dear = leads && kind == WorkloadKind::Deployment;
+    let mut metadata = json!({"uid": &*pod.uid});
+    let mut changes = false;
+    if pod.view.role.as_deref() != Some(role) {
+        metadata["labels"] = json!({ROLE: role});
+        changes = true;
+    }
+    let cost = pod.view.deletion_cost.as_deref();
+    // A cost that somebody else has set is theirs.
+    if dear && cost.is_none() {
+        metadata["annotations"] = json!({COST: DEAR});
+        changes = true;
+    } else if !dear && cost == Some(DEAR) {
+        metadata["annotations"] = json!({COST: null});
+        changes = true;
+    }
+    changes.then(|| json!({"metadata": metadata}))
+}
+
+impl Controller {
+    /// Asks if it is time to, and marks the pods.
+    pub(super) async fn mark_pods(
+        &self,
+        pass: &Pass<'_>,
+        v: &Validated<'_>,
+        remembered: &mut Remembered,
+    ) {
+        let observed = self.observe(pass);
+        if !v.scale.gated {
+            remembered.answers = Answers::default();
+            return;
+        }
+        if must_be_asked(v, &observed) {
+            ask(&observed, &mut remembered.answers).await;
+        }
+        let Some(leader) = leader(v, &observed, &remembered.answers) else {
+            return;
+        };
+        let kind = Kind::of::<core::v1::Pod>();
+        let api = &self.context.api;
+        for pod in observed.pods.iter().filter(|p| !p.deleting) {
+            let leads = *pod.key.name == *leader;
+            let Some(patch) = mark(pod, leads, observed.workloads.kind) else {
+                continue;
+            };
+            let (namespace, name) = (&pod.key.namespace, &pod.key.name);
+            match api
+                .merge_patch(&kind, namespace, name, manager::INSTANCE, &patch)
+                .await
+            {
+                Ok(stored) => {
+                    self.caches.pods.wrote_as_owner(stored);
+                }
+                // It is gone, or another one has its name.
+                Err(error) if error.is_not_found() || error.is_conflict() => {}
+                Err(error) => {
+                    tracing::warn!(pod = %pod.key, %error, "the pod is not marked");
+                }
+            }
+        }
+    }
+}
+
+/// Asks all that serve, at the same time, unless they were asked a moment ago.
+async fn ask(observed: &Observed, answers: &mut Answers) {
+    let mut pods: Vec<Arc<str>> = serving(observed).map(|p| p.key.name.clone()).collect();
+    pods.sort();
+    let recent = |at: Instant| at.elapsed() < answers.hold_for();
+    if answers.at.is_some_and(recent) && pods == answers.pods {
+        return;
+    }
+    let said = join_all(serving(observed).map(async |pod| {
+        let wakes = wakes_agents(&pod.view).await == Some(true);
+        wakes.then(|| pod.key.name.clone())
+    }))
+    .await;
+    let mut leaders = said.into_iter().flatten();
+    *answers = Answers {
+        pods,
+        at: Some(Instant::now()),
+        // While one takes over from another both may say so for a moment.
+        leader: match (leaders.next(), leaders.next()) {
+            (Some(leader), None) => Some(leader),
+            _ => None,
+        },
+    };
+}
+
+/// What the agent of this pod says; `None`: nothing that can be relied upon.
+async fn wakes_agents(pod: &Pod) -> Option<bool> {
+    let address: IpAddr = pod.address.as_deref()?.parse().ok()?;
+    let said = timeout(PATIENCE, get(SocketAddr::new(address, STATUS_PORT))).await;
+    let said = said.ok()?;
+    said.inspect_err(|error| tracing::debug!(%address, error, "the agent gives no answer"))
+        .ok()
+}
+
+/// What an agent answers.
+#[derive(Deserialize)]
+struct Said {
+    scheduler: bool,
+}
+
+async fn get(address: SocketAddr) -> Result<bool, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let stream = TcpStream::connect(address).await.map_err(|e| text(&e))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| text(&e))?;
+    let request = Request::get("/status")
+        .header("Host", "agent")
+        .body(Empty::<Bytes>::new())
+        .map_err(|e| text(&e))?;
+    // The sender goes with its answer, and the connection ends with it.
+    let answer = async move {
+        let answer = sender.send_request(request).await.map_err(|e| text(&e))?;
+        if answer.status() != StatusCode::OK {
+            return Err(answer.status().to_string());
+        }
+        let body = Limited::new(answer.into_body(), 1024).collect().await;
+        let body = body.map_err(|e| e.to_string())?.to_bytes();
+        let said: Said = serde_json::from_slice(&body).map_err(|e| text(&e))?;
+        Ok(said.scheduler)
+    };
+    futures::join!(answer, connection).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::cache::Seen;
+
+    fn pod(metadata: &Value) -> Seen<Pod> {
+        let mut object = json!({"metadata": {"name": "a", "namespace": "b", "uid": "u"}});
+        for (key, value) in metadata.as_object().into_iter().flatten() {
+            object["metadata"][key] = value.clone();
+        }
+        Seen::read(object, &[])
+    }
+
+    #[test]
+    fn the_pod_that_wakes_agents_is_marked_and_is_dear_to_its_deployment() {
+        let fresh = pod(&json!({}));
+        assert_eq!(
+            mark(&fresh, true, WorkloadKind::Deployment),
+            Some(
+                json!({"metadata": {"uid": "u", "labels": {ROLE: "scheduler"}, "annotations": {COST: "10000"}}})
+            )
+        );
+        assert_eq!(
+            mark(&fresh, true, WorkloadKind::StatefulSet),
+            Some(json!({"metadata": {"uid": "u", "labels": {ROLE: "scheduler"}}}))
+        );
+    }
+
+    #[test]
+    fn a_pod_that_does_not_any_more_loses_its_marks_once() {
+        let led = pod(&json!({"labels": {ROLE: "scheduler"}, "annotations": {COST: "10000"}}));
+        assert_eq!(mark(&led, true, WorkloadKind::Deployment), None);
+        assert_eq!(
+            mark(&led, false, WorkloadKind::Deployment),
+            Some(
+                json!({"metadata": {"uid": "u", "labels": {ROLE: "web"}, "annotations": {COST: null}}})
+            )
+        );
+        let web = pod(&json!({"labels": {ROLE: "web"}}));
+        assert_eq!(mark(&web, false, WorkloadKind::Deployment), None);
+    }
+
+    #[test]
+    fn a_cost_that_somebody_has_set_is_left_alone() {
+        let theirs = pod(&json!({"labels": {ROLE: "web"}, "annotations": {COST: "-5"}}));
+        assert_eq!(mark(&theirs, false, WorkloadKind::Deployment), None);
+        let led = pod(&json!({"labels": {ROLE: "scheduler"}, "annotations": {COST: "-5"}}));
+        assert_eq!(mark(&led, true, WorkloadKind::Deployment), None);
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_answers_nonsense_or_nothing_is_no_leader() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let serve = async |answer: &'static str| {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut buffer = [0; 512];
+                let _ = stream.read(&mut buffer).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+            get(address).await
+        };
+        let yes = "HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"scheduler\":true}";
+        assert_eq!(serve(yes).await, Ok(true));
+        let no = "HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\n{\"scheduler\":false}";
+        assert_eq!(serve(no).await, Ok(false));
+        assert!(
+            serve("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                .await
+                .is_err()
+        );
+        assert!(
+            serve("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                .await
+                .is_err()
+        );
+        assert!(serve("").await.is_err());
+    }
+}
