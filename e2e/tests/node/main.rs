@@ -5,6 +5,7 @@ mod backup;
 mod bucket;
 mod changes;
 mod database;
+mod database_mode;
 mod images;
 mod installation;
 mod instance;

@@ -171,6 +171,7 @@ impl Observed {
             return Some(Child {
                 uid: &seen.uid,
                 generation: seen.generation,
+                ends: seen.deleting,
                 external: false,
                 status: None,
             });
@@ -178,6 +179,7 @@ impl Observed {
         Some(Child {
             uid: &seen.uid,
             generation: seen.generation,
+            ends: seen.deleting,
             external: database
                 .spec
                 .engine
@@ -292,6 +294,8 @@ pub struct Child<'a> {
     /// Its uid.
     pub uid: &'a str,
     generation: i64,
+    /// Another one may take its place: what it says is not about that.
+    ends: bool,
     external: bool,
     status: Option<&'a PaperclipDatabaseStatus>,
 }
@@ -302,9 +306,10 @@ impl<'a> Child<'a> {
         self.external
     }
 
-    /// A condition, if it is about the current spec.
+    /// A condition, if it is about the current spec of one that stays.
     pub fn condition(&self, kind: &str) -> Option<&'a Condition> {
         find(&self.status?.conditions, kind)
+            .filter(|_| !self.ends)
             .filter(|c| c.observed_generation.is_none_or(|g| g >= self.generation))
     }
 

@@ -225,6 +225,9 @@ fn database(scene: &Scene<'_>) -> Option<Part> {
     if let Some(part) = refused(scene, KIND, Object::Database) {
         return Some(part);
     }
+    if let Some(text) = &scene.applied.moves {
+        return Some(Part::waits(KIND, "Replacing", text.clone()));
+    }
     let Some(child) = child else {
         return Some(absent(KIND, "PaperclipDatabase", name));
     };

@@ -403,3 +403,19 @@ fn an_external_database_is_ready_when_the_migration_has_connected() {
     let status = world.status();
     assert_eq!(says(&status, "DatabaseReady"), "Unknown/NotChecked");
 }
+
+#[test]
+fn what_the_database_of_before_says_is_not_said_of_the_one_that_takes_its_place() {
+    let mut world = World::settled();
+    world.applied.moves = Some("to another database".into());
+    let status = world.status();
+    assert_eq!(says(&status, "DatabaseReady"), "False/Replacing");
+    assert!(says(&status, "Ready").starts_with("False/"));
+    world.applied.moves = None;
+    let mut ends = child("True", "DatabaseProvisioned", 2);
+    ends["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    world.observed.database = seen(ends);
+    let status = world.status();
+    assert_eq!(says(&status, "DatabaseReady"), "Unknown/Progressing");
+    assert!(!says(&status, "Ready").starts_with("True/"));
+}
