@@ -1,6 +1,7 @@
 //! Ways into the cluster's network namespace: a listener on the host's loopback, handed over by the host, that leads to the API
 //! server; and connections that are asked for one by one. Listens nowhere else.
 
+use std::io::ErrorKind;
 use std::net::TcpListener as StdListener;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -36,12 +37,23 @@ pub async fn forward(listener: OwnedFd, target: &str) -> Result<()> {
     }
 }
 
-/// Connects with an address inside.
+/// Connects with an address inside. A Service that has just got its first endpoint has no way for a moment: kube-proxy takes the
+/// refusal away before it writes the way (two tables, one after the other), and what is sent in between finds no host. Whoever
+/// is not one of those is refused or not answered, which is told at once.
 pub async fn connect(target: &str) -> Result<TcpStream> {
-    let stream = timeout(Duration::from_secs(10), TcpStream::connect(target))
-        .await
-        .with_context(|| format!("{target} does not answer"))?;
-    let stream = stream.with_context(|| format!("cannot connect to {target}"))?;
+    let mut tries = 3;
+    let stream = loop {
+        tries -= 1;
+        let stream = timeout(Duration::from_secs(10), TcpStream::connect(target))
+            .await
+            .with_context(|| format!("{target} does not answer"))?;
+        match stream {
+            Err(error) if error.kind() == ErrorKind::HostUnreachable && tries > 0 => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            stream => break stream.with_context(|| format!("cannot connect to {target}"))?,
+        }
+    };
     stream.set_nodelay(true)?;
     Ok(stream)
 }
