@@ -31,6 +31,9 @@ pub enum ConnectError {
     /// No encrypted connection could be made.
     #[error("TLS: {0}")]
     TlsFailed(String),
+    /// The certificate is signed by nobody who is known here.
+    #[error("TLS: {0}")]
+    UnknownAuthority(String),
     /// The server wants an encrypted connection.
     #[error("the server wants TLS: {0}")]
     TlsRequired(String),
@@ -58,6 +61,7 @@ impl Reason for ConnectError {
             Self::Refused(_) => "Refused",
             Self::TimedOut(_) => "TimedOut",
             Self::TlsFailed(_) => "TLSFailed",
+            Self::UnknownAuthority(_) => "UnknownAuthority",
             Self::TlsRequired(_) => "TLSRequired",
             Self::AuthenticationFailed(_) => "AuthenticationFailed",
             Self::DatabaseNotFound(_) => "DatabaseNotFound",
@@ -73,6 +77,20 @@ impl Reason for ConnectError {
             Self::TlsRequired(_) => Exit::WrongInput,
             _ => Exit::Temporary,
         }
+    }
+}
+
+impl ConnectError {
+    /// It may pass within seconds, and trying again harms nobody: a login that was refused could be locked for it.
+    pub const fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::DnsFailed(_)
+                | Self::Refused(_)
+                | Self::TimedOut(_)
+                | Self::NotReady(_)
+                | Self::TooManyConnections(_)
+        )
     }
 }
 
@@ -183,6 +201,7 @@ fn of_io(cause: &io::Error, text: String) -> ConnectError {
         return ConnectError::DnsFailed(text);
     }
     match cause.kind() {
+        InvalidData if text.contains("UnknownIssuer") => ConnectError::UnknownAuthority(text),
         InvalidData => ConnectError::TlsFailed(text),
         ConnectionReset | ConnectionAborted | UnexpectedEof => ConnectError::NotReady(text),
         _ => ConnectError::Refused(text),

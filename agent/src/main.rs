@@ -6,6 +6,7 @@
 
 mod backup;
 mod bootstrap;
+mod check;
 mod copy;
 mod database;
 mod environment;
@@ -67,6 +68,8 @@ enum Command {
         #[arg(long)]
         gate: Option<serve::gate::Gate>,
     },
+    /// Ask a database of somebody else whether the application could live in it.
+    Check,
     /// Take one backup of a database into a bucket, and read it back.
     Backup,
     /// Prove that a backup can be brought back, in a PostgreSQL that is thrown away.
@@ -128,6 +131,10 @@ fn main() -> ExitCode {
         Command::Serve { forward, gate } => {
             log_to_stdout();
             runtime.block_on(serve::run(&serve::Options { forward, gate }, &environment))
+        }
+        Command::Check => {
+            log_to_stdout();
+            runtime.block_on(check::run(&environment))
         }
         Command::Backup => {
             log_to_stdout();

@@ -98,12 +98,21 @@ impl Target {
     /// A connection as soon as there can be one. Nothing but wrong input ends the wait early: a password or a database
     /// may be on its way.
     pub async fn wait_for_database(&self) -> Result<Connection, ConnectError> {
+        self.wait_while(|error| error.exit() != Exit::WrongInput)
+            .await
+    }
+
+    /// A connection as soon as there can be one, for as long as what stands against it `may_pass`.
+    pub async fn wait_while(
+        &self,
+        may_pass: impl Fn(&ConnectError) -> bool,
+    ) -> Result<Connection, ConnectError> {
         let since = Instant::now();
         let mut last = String::new();
         loop {
             match self.open().await {
                 Ok(connection) => return Ok(connection),
-                Err(error) if error.exit() == Exit::WrongInput || since.elapsed() > self.wait => {
+                Err(error) if !may_pass(&error) || since.elapsed() > self.wait => {
                     return Err(error);
                 }
                 Err(error) => {
@@ -122,7 +131,7 @@ impl Target {
 pub async fn server_version(connection: &Connection) -> Result<String, QueryError> {
     let row = connection
         .client()
-        .query_one("SELECT current_setting('server_version')", &[])
+        .query_typed_one("SELECT current_setting('server_version')", &[])
         .await;
     let version: String = row.map_err(QueryError::of("version"))?.get(0);
     // `17.6 (Debian 17.6-0+deb13u1)`

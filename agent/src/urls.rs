@@ -22,6 +22,18 @@ pub enum Encryption {
     Verified,
 }
 
+impl Encryption {
+    /// The word for it in a result.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Opportunistic => "opportunistic",
+            Self::Unverified => "unverified",
+            Self::Verified => "verified",
+        }
+    }
+}
+
 /// A connection string that was understood.
 #[derive(Clone)]
 pub struct DatabaseUrl {

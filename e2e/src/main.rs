@@ -164,12 +164,18 @@ async fn with_runtime(command: Command) -> Result<ExitCode> {
 }
 
 async fn prepare(cache: &Cache) -> Result<()> {
-    let postgres = Package {
-        name: "postgresql",
-        provides: "/usr/lib/postgresql",
-    };
+    let databases = [
+        Package {
+            name: "postgresql",
+            provides: "/usr/lib/postgresql",
+        },
+        Package {
+            name: "pgbouncer",
+            provides: "/usr/sbin/pgbouncer",
+        },
+    ];
     host::ensure_packages(Tier::Node).await?;
-    system::ensure_packages(&[postgres]).await?;
+    system::ensure_packages(&databases).await?;
     Binaries::ensure(
         cache,
         &[

@@ -6,7 +6,7 @@
 pub mod journal;
 mod lock;
 mod program;
-mod rights;
+pub mod rights;
 
 use std::process::ExitCode;
 

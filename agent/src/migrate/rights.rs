@@ -12,6 +12,11 @@ pub enum RightsError {
     /// A question failed.
     #[error("{0}")]
     Query(#[from] QueryError),
+    /// Nothing can be written.
+    #[error(
+        "the database is read-only: a standby server, or its default_transaction_read_only is on"
+    )]
+    ReadOnly,
     /// The role may not create schemas.
     #[error(
         "the role {role} has no CREATE right on the database {database}; making it the owner is simplest"
@@ -39,6 +44,7 @@ impl Reason for RightsError {
     fn code(&self) -> &'static str {
         match self {
             Self::Query(error) => error.code(),
+            Self::ReadOnly => "ReadOnly",
             Self::PermissionDenied { .. } => "PermissionDenied",
             Self::ExtensionNotAvailable(_) => "ExtensionNotAvailable",
             Self::ExtensionNotPermitted { .. } => "ExtensionNotPermitted",
@@ -53,13 +59,20 @@ impl Reason for RightsError {
     }
 }
 
+/// Whether the role may create schemas; who and where it is; whether nothing can be written.
+const RIGHTS: &str = "SELECT has_database_privilege(current_database(), 'CREATE'), current_user::text, current_database()::text, \
+     current_setting('transaction_read_only') = 'on'";
+
 /// Checks the right to create, and makes the extensions that are missing.
 pub async fn check(connection: &Connection) -> Result<(), RightsError> {
     let client = connection.client();
     let row = client
-        .query_one("SELECT has_database_privilege(current_database(), 'CREATE'), current_user::text, current_database()::text", &[])
+        .query_typed_one(RIGHTS, &[])
         .await
         .map_err(QueryError::of("rights"))?;
+    if row.get::<_, bool>(3) {
+        return Err(RightsError::ReadOnly);
+    }
     if !row.get::<_, bool>(0) {
         return Err(RightsError::PermissionDenied {
             role: row.get(1),
@@ -67,7 +80,7 @@ pub async fn check(connection: &Connection) -> Result<(), RightsError> {
         });
     }
     let rows = client
-        .query(
+        .query_typed(
             "SELECT name::text, installed_version IS NOT NULL FROM pg_available_extensions",
             &[],
         )
