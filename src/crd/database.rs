@@ -242,6 +242,8 @@ pub struct PaperclipDatabaseStatus {
     pub storage: Option<DatabaseStorageStatus>,
     /// Size of the database in bytes.
     pub database_bytes: Option<i64>,
+    /// How a database of somebody else was asked.
+    pub check: Option<DatabaseCheckStatus>,
     /// Changes of the password.
     pub rotation: Option<DatabaseRotationStatus>,
     /// The last major upgrade.
@@ -249,6 +251,26 @@ pub struct PaperclipDatabaseStatus {
     /// The annotation `paperclip.inc/reconcile-requested-at` that was last obeyed.
     #[schemars(length(max = 64))]
     pub last_handled_reconcile_at: Option<String>,
+}
+
+/// How a database of somebody else was asked.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseCheckStatus {
+    /// Mark of the URL that was tried: where it stands and in which version.
+    #[schemars(length(max = 128))]
+    pub of: Option<String>,
+    /// The Job that asked last.
+    pub job: Option<String>,
+    /// When it ended.
+    pub last_time: Option<Time>,
+    /// When the next one is made.
+    pub next_time: Option<Time>,
+    /// Failures in a row.
+    pub failures: Option<i32>,
+    /// Between the server and the database is a pooler in transaction mode.
+    pub transaction_pooler: Option<bool>,
 }
 
 /// What was observed of the volume.

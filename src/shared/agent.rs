@@ -2,6 +2,7 @@
 //! own image, so that it works in any image, and runs as Pod Security `restricted` admits it.
 
 use super::names::AGENT_COPY;
+use super::random::hex;
 use k8s_openapi::api::batch::v1::{
     PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
@@ -11,11 +12,14 @@ use k8s_openapi::api::core::v1::{
     SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use sha2::{Digest, Sha256};
 
 /// Where the agent is in pods that have it.
 pub const AGENT: &str = "/paperclip-agent/paperclip-agent";
 /// Name of the container of a Job that is the agent.
 pub const CONTAINER: &str = "agent";
+/// A Job's name becomes a label of its pods, with room for the ending of theirs.
+const LONGEST: usize = 52;
 /// Tries of a Job after the first, for what may get better.
 pub const RETRIES: i32 = 3;
 
@@ -49,9 +53,23 @@ pub fn copied_from(image: &str, pull_policy: &str) -> (Container, Volume) {
     (container, empty_dir(VOLUME, Some("64Mi")))
 }
 
+/// Name of a Job of the agent for one object, or for whatever `seed` stands for: another seed has another Job.
+pub fn job_name(object: &str, seed: &str) -> String {
+    let mut hash = hex(&Sha256::digest(seed));
+    hash.truncate(10);
+    let room = LONGEST - hash.len() - 1;
+    let short: String = object.chars().take(room).collect();
+    format!("{}-{hash}", short.trim_end_matches(['-', '.']))
+}
+
 /// The mount of the agent.
 pub fn mounted() -> VolumeMount {
     read_only(mount(VOLUME, FOLDER))
+}
+
+/// A command of the agent in its own image, which holds nothing else.
+pub fn command_there(name: &str) -> Vec<String> {
+    vec![SOURCE.into(), name.into()]
 }
 
 /// A command of the agent.

@@ -48,6 +48,16 @@ pub enum ApplyError {
         /// Its name.
         name: String,
     },
+    /// Nobody knows what its removal would take along.
+    #[error(
+        "{kind} \"{name}\" cannot be read, so it is not removed; look at what it holds and remove it by hand"
+    )]
+    Unreadable {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
     /// A fault of ours.
     #[error(transparent)]
     Malformed(#[from] super::wish::Malformed),
@@ -64,6 +74,7 @@ impl ApplyError {
             Self::NotOurs { .. } => "NotOurs",
             Self::Terminating { .. } => "Terminating",
             Self::Changed { .. } => "Conflict",
+            Self::Unreadable { .. } => "Undecodable",
             Self::Malformed(_) => "InternalError",
             Self::NotSynced(_) => "CacheNotSynced",
         }

@@ -79,18 +79,21 @@ pub enum Component {
     Bootstrap,
     /// The Job that migrates the schema.
     Migration,
+    /// Jobs that ask a database of somebody else.
+    Check,
     /// Sandboxes.
     Sandbox,
 }
 
 impl Component {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Server,
         Self::Database,
         Self::Backup,
         Self::Restore,
         Self::Bootstrap,
         Self::Migration,
+        Self::Check,
         Self::Sandbox,
     ];
 
@@ -108,6 +111,7 @@ impl Component {
             Self::Restore => "restore",
             Self::Bootstrap => "bootstrap",
             Self::Migration => "migration",
+            Self::Check => "check",
             Self::Sandbox => "sandbox",
         }
     }
@@ -211,6 +215,14 @@ impl Names {
     /// `N-db-app`: what the server mounts.
     pub fn database_app(&self) -> String {
         self.with("db-app")
+    }
+    /// `N-check`: who Jobs may talk to that ask a database of somebody else.
+    pub fn check(&self) -> String {
+        self.with("check")
+    }
+    /// `N-next`: the PaperclipDatabase that is tried before `N` is replaced by it.
+    pub fn next_database(&self) -> String {
+        self.with("next")
     }
     /// `N-db-backup`: the earlier operator's CronJob.
     pub fn database_backup(&self) -> String {

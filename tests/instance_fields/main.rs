@@ -77,6 +77,7 @@ fn effect(spec: &Value) -> Result<Effect, String> {
     let connection = Connection {
         secret: "s".into(),
         key: "k".into(),
+        pooled: false,
     };
     let setting = Setting {
         agent_image: "agent",
@@ -95,6 +96,7 @@ fn effect(spec: &Value) -> Result<Effect, String> {
         migrate: Some("m"),
         bootstrap: Some("b"),
         restore: Some(false),
+        next_database: None,
         hold_service: false,
         pod_management: None,
     };

@@ -624,7 +624,7 @@ async fn of_cloudnativepg_nothing_is_made() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_external_database_is_passed_on_and_nothing_is_claimed_of_it() -> Result<()> {
+async fn an_external_database_is_passed_on_and_asked() -> Result<()> {
     let test = Test::start("db-external").await?;
     test.create(
         json!({"engine": "External", "external": {"urlSecretRef": {"name": "mine", "key": "url"}}}),
@@ -637,13 +637,20 @@ async fn an_external_database_is_passed_on_and_nothing_is_claimed_of_it() -> Res
     test.namespace
         .apply("apiVersion: v1\nkind: Secret\nmetadata: {name: mine}\nstringData: {url: 'postgres://u:hunter2@db.example.com/x'}")
         .await?;
-    let object = test.until("Ready", "Unknown/NotChecked").await?;
+    let object = test.until("Ready", "True/DatabaseProvisioned").await?;
     let status = &object.data["status"];
     assert_eq!(
         status["connectionSecretRef"],
         json!({"name": "mine", "key": "url"})
     );
-    assert_eq!(condition(&object, "Reachable"), "Unknown/NotChecked");
+    assert_eq!(condition(&object, "Reachable"), "True/Reachable");
+    // Of a Job that only ended nothing else is known.
+    assert_eq!(status["serverVersion"], Value::Null);
+    assert_eq!(status["check"]["transactionPooler"], Value::Null);
+    let mark = test.cluster.audit_mark()?;
+    tokio::time::sleep(3 * SECOND).await;
+    let calls = test.calls(mark).await?;
+    assert!(calls.is_empty(), "{:#?}", told(&calls));
     assert_eq!(
         test.stateful_sets()
             .list(&ListParams::default())

@@ -1,14 +1,12 @@
 //! A managed database with a real PostgreSQL: what `Ready` means, and what outlives a pod and the object itself.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::DynamicObject;
 use kube::{Api, ResourceExt as _};
 use paperclip_e2e::harness::{Cluster, Namespace, OperatorOptions, until, wait_for};
 
-const MINUTE: Duration = Duration::from_secs(60);
+use crate::installation::{MINUTE, databases};
 
 const DATABASE: &str = "
 apiVersion: paperclip.inc/v1alpha1
@@ -18,21 +16,6 @@ spec:
   storage: {size: 1Gi}
   resources: {requests: {cpu: 50m, memory: 128Mi}}
 ";
-
-async fn databases(cluster: &Cluster, namespace: &str) -> Result<Api<DynamicObject>> {
-    let kind = ApiResource {
-        group: "paperclip.inc".to_owned(),
-        version: "v1alpha1".to_owned(),
-        api_version: "paperclip.inc/v1alpha1".to_owned(),
-        kind: "PaperclipDatabase".to_owned(),
-        plural: "paperclipdatabases".to_owned(),
-    };
-    Ok(Api::namespaced_with(
-        cluster.client().await?,
-        namespace,
-        &kind,
-    ))
-}
 
 fn is_ready(database: &DynamicObject) -> bool {
     let conditions = database.data["status"]["conditions"]

@@ -18,6 +18,68 @@ pub const QUICK_START: &str = include_str!("../../../deploy/samples/quickstart.y
 pub const NAME: &str = "my-paperclip";
 pub const SERVER_POD: &str = "my-paperclip-0";
 
+/// Everybody who reaches the server is its admin, so that tests need no login; its files go with it.
+pub const TRUSTED: &str = "
+apiVersion: paperclip.inc/v1alpha1
+kind: Instance
+metadata: {name: my-paperclip}
+spec:
+  image: {tag: 2026.916.1}
+  deployment: {mode: local_trusted}
+  storage: {persistence: {enabled: false}}
+";
+
+/// Somebody else's database, as far as an Instance or an external PaperclipDatabase knows.
+pub const ELSEWHERE: &str = "
+apiVersion: paperclip.inc/v1alpha1
+kind: PaperclipDatabase
+metadata: {name: elsewhere}
+spec:
+  storage: {size: 1Gi}
+  resources: {requests: {cpu: 50m, memory: 128Mi}}
+";
+
+/// `Status/Reason` of a condition about the present spec of an object.
+pub fn says(object: &DynamicObject, kind: &str) -> String {
+    let conditions = object.data["status"]["conditions"].as_array();
+    let found = conditions.into_iter().flatten().find(|c| {
+        c["type"] == kind && c["observedGeneration"].as_i64() == object.metadata.generation
+    });
+    let text = |key: &str| found.and_then(|c| c[key].as_str()).unwrap_or("absent");
+    format!("{}/{}", text("status"), text("reason"))
+}
+
+/// PaperclipDatabases of a namespace.
+pub async fn databases(cluster: &Cluster, namespace: &str) -> Result<Api<DynamicObject>> {
+    kind(
+        cluster,
+        namespace,
+        "PaperclipDatabase",
+        "paperclipdatabases",
+    )
+    .await
+}
+
+async fn kind(
+    cluster: &Cluster,
+    namespace: &str,
+    kind: &str,
+    plural: &str,
+) -> Result<Api<DynamicObject>> {
+    let kind = ApiResource {
+        group: "paperclip.inc".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "paperclip.inc/v1alpha1".to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    };
+    Ok(Api::namespaced_with(
+        cluster.client().await?,
+        namespace,
+        &kind,
+    ))
+}
+
 /// An Instance called [`NAME`] in a namespace of its own, and the operator.
 pub struct Installation<'a> {
     pub cluster: &'a Cluster,
@@ -49,18 +111,7 @@ impl<'a> Installation<'a> {
     }
 
     pub async fn instances(&self) -> Result<Api<DynamicObject>> {
-        let kind = ApiResource {
-            group: "paperclip.inc".to_owned(),
-            version: "v1alpha1".to_owned(),
-            api_version: "paperclip.inc/v1alpha1".to_owned(),
-            kind: "Instance".to_owned(),
-            plural: "instances".to_owned(),
-        };
-        Ok(Api::namespaced_with(
-            self.cluster.client().await?,
-            &self.namespace.name,
-            &kind,
-        ))
+        kind(self.cluster, &self.namespace.name, "Instance", "instances").await
     }
 
     pub async fn pods(&self) -> Result<Api<Pod>> {

@@ -9,6 +9,7 @@ mod database_mode;
 mod images;
 mod installation;
 mod instance;
+mod outside;
 mod replicas;
 mod restore;
 mod serving;

@@ -6,7 +6,6 @@ use super::source::Source;
 use crate::crd::SecretKeyRef;
 use crate::shared::agent::{self, empty_dir, mount, read_only, restricted, runtime_default};
 use crate::shared::names::{Component, labels};
-use crate::shared::random::hex;
 use crate::shared::wish::{Malformed, Wish};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
@@ -15,11 +14,8 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// A Job's name becomes a label of its pods, with room for the ending of theirs.
-const LONGEST: usize = 52;
 /// A user that no image has files of; nothing is written but below `/tmp`.
 const USER: i64 = 65532;
 const KEYS: &str = "/etc/paperclip/s3";
@@ -54,15 +50,6 @@ pub struct Task<'a> {
     pub deadline: Duration,
     /// Image that the agent is copied from.
     pub agent_image: &'a str,
-}
-
-/// Name of the Job of one object: another object of the same name has another Job.
-pub fn name(object: &str, uid: &str) -> String {
-    let mut hash = hex(&Sha256::digest(uid));
-    hash.truncate(10);
-    let room = LONGEST - hash.len() - 1;
-    let short: String = object.chars().take(room).collect();
-    format!("{}-{hash}", short.trim_end_matches(['-', '.']))
 }
 
 /// CPU and memory, unless the spec says otherwise.

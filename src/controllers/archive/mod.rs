@@ -3,7 +3,6 @@
 pub mod destination;
 pub mod job;
 pub mod policy;
-pub mod said;
 pub mod source;
 pub mod verdict;
 pub mod work;

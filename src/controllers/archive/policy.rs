@@ -1,9 +1,9 @@
 //! NetworkPolicy of the pods that work with a database and a bucket: names, those two, and nobody may come in. Pure.
 
 use super::destination::Destination;
-use crate::controllers::instance::found::Endpoint;
 use crate::crd::Instance;
 use crate::crd::database::DatabaseEngine;
+use crate::shared::endpoint::Endpoint;
 use crate::shared::names::{Component, selector};
 use crate::shared::wish::{Malformed, Wish};
 use k8s_openapi::api::networking::v1::{

@@ -1,8 +1,9 @@
 //! [`Validated`] to objects. Pure.
 
 use super::validate::Validated;
-use crate::controllers::archive::job::{self, Task};
+use crate::controllers::archive::job::Task;
 use crate::controllers::archive::work::Work;
+use crate::shared::agent;
 use crate::shared::names::Component;
 use crate::shared::wish::Malformed;
 
@@ -25,7 +26,7 @@ pub fn work(v: &Validated) -> Result<Work, Malformed> {
         agent_image: &v.agent_image,
     };
     let owner = v.owner();
-    let job = owner.metadata(&job::name(&v.name, &v.uid), &task);
+    let job = owner.metadata(&agent::job_name(&v.name, &v.uid), &task);
     owner.work(job, &v.name, &task)
 }
 

@@ -3,8 +3,8 @@
 
 use super::super::Caches;
 use super::status;
-use crate::controllers::archive::job;
 use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase};
+use crate::shared::agent;
 use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::cache::{Key, Seen};
 use crate::shared::guarded::Guarded;
@@ -71,7 +71,7 @@ pub async fn read(
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     let job = caches
         .jobs
-        .get(&named(&job::name(&key.name, uid)))
+        .get(&named(&agent::job_name(&key.name, uid)))
         .filter(|job| job.controller.as_ref().is_some_and(|c| *c.uid == *uid));
     let mut found = Found {
         instance: instance.and_then(|key| caches.instances.get(&key)),

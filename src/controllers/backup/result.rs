@@ -1,8 +1,8 @@
 //! What the agent said at its end, and what it means for a backup. Pure.
 
-use crate::controllers::archive::said::{Cause, Said};
 use crate::crd::backup::BackupArtifact;
 use crate::shared::conditions::quote;
+use crate::shared::said::{Cause, Said};
 
 /// What is known of the storage.
 #[derive(Clone, Debug, PartialEq, Eq)]

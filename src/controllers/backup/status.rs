@@ -5,13 +5,13 @@
 use super::apply::Applied;
 use super::result::{self, Reached};
 use super::validate::Verdict;
-use crate::controllers::archive::said::{Cause, Said, may_come};
 use crate::crd::backup::{BackupFailure, BackupPhase, BackupVerified, PaperclipBackupStatus};
 use crate::crd::shared::VerificationLevel;
 use crate::crd::{PaperclipBackup, Word};
 use crate::shared::cache::Seen;
 use crate::shared::conditions::{Fact, Truth, find, limit, list, merge, quote};
 use crate::shared::names::ANNOTATION_RECONCILE_REQUESTED;
+use crate::shared::said::{Cause, Said, may_come};
 use crate::shared::views::{JobState, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::sync::Arc;

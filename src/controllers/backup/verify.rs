@@ -5,18 +5,19 @@ use super::dereference::Found;
 use super::status::has_ended;
 use super::validate::{Validated, Verdict};
 use super::{Controller, Object};
-use crate::controllers::archive::job::{self, Task};
-use crate::controllers::archive::said::{Said, may_come};
+use crate::controllers::archive::job::Task;
 use crate::controllers::archive::work::{self, Work};
 use crate::controllers::database::validate::image;
 use crate::crd::backup::{BackupPhase, BackupVerified, PaperclipBackupStatus};
 use crate::crd::shared::VerificationLevel;
 use crate::crd::{Instance, PaperclipBackup, SecretKeyRef, word};
+use crate::shared::agent;
 use crate::shared::cache::{Key, Seen};
 use crate::shared::conditions::{Fact, Truth, find, merge, quote};
 use crate::shared::controller::Failure;
 use crate::shared::events::{Regarding, Severity};
 use crate::shared::names::{Component, is_hands_off, manager};
+use crate::shared::said::{Said, may_come};
 use crate::shared::views::{Job, JobState};
 use crate::shared::wish::Malformed;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -65,7 +66,7 @@ pub fn is_due(object: &PaperclipBackup) -> bool {
 fn job_name(object: &PaperclipBackup) -> String {
     let meta = &object.metadata;
     let name = meta.name.as_deref().unwrap_or_default();
-    job::name(
+    agent::job_name(
         &format!("{name}-verify"),
         meta.uid.as_deref().unwrap_or_default(),
     )

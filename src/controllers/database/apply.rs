@@ -10,9 +10,11 @@ use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::apply::{Applier, ApplyError, Outcome};
 use crate::shared::cache::{Cache, Key, Seen, View};
 use crate::shared::names::{Names, manager};
-use crate::shared::views::{Claim, Workload};
+use crate::shared::views::{Bare, Claim, Workload};
 use crate::shared::wish::{Kind, Malformed, Wish};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -84,6 +86,8 @@ pub struct Writer<'a> {
     pub settled: bool,
     /// What is asked of PostgreSQL's pod.
     pub asked: Asked,
+    /// Jobs that asked a database of somebody else, and that nobody needs any more.
+    pub stale_checks: Vec<Key>,
 }
 
 impl Writer<'_> {
@@ -96,21 +100,25 @@ impl Writer<'_> {
             policy,
             stateful_set,
             secrets,
+            check_policy,
+            check,
         } = desired;
         let caches = self.caches;
         let mut done = Applied::default();
         let known = claim
             .as_ref()
             .is_some_and(|wish| caches.claims.get(&wish.key).is_some());
-        let (claimed, service, account, policy) = futures::join!(
+        let (claimed, service, account, policy, check_policy) = futures::join!(
             self.ensure(&caches.claims, claim.as_ref()),
             self.ensure(&caches.services, service.as_ref()),
             self.ensure(&caches.service_accounts, account.as_ref()),
             self.ensure(&caches.network_policies, policy.as_ref()),
+            self.check_policy(check_policy.as_ref()),
         );
         done.take(self, service);
         done.take(self, account);
         done.take(self, policy);
+        done.take(self, check_policy);
         let appeared =
             !known && matches!(&claimed, Ok(Some((_, outcome, _))) if *outcome != Outcome::Created);
         let settled = self.claim(&mut done, claimed);
@@ -130,7 +138,35 @@ impl Writer<'_> {
                 Err(error) => done.sort(self, error),
             }
         }
+        let checks = self.checks(check.as_ref(), done.failed.is_empty());
+        if let Err(error) = checks.await {
+            done.sort(self, error);
+        }
         done
+    }
+
+    /// Who may be asked; nobody, if nobody is.
+    async fn check_policy(&self, wish: Option<&Wish>) -> Ensured<Bare> {
+        let cache = &self.caches.network_policies;
+        if wish.is_none() {
+            let key = sibling(self.key, &Names::of(&self.key.name).check());
+            let kind = Kind::of::<NetworkPolicy>();
+            self.applier.remove(cache, &kind, &key, self.uid).await?;
+        }
+        self.ensure(cache, wish).await
+    }
+
+    /// Makes the Job that asks, if what it needs is there, and takes away those that nobody needs any more.
+    async fn checks(&self, wish: Option<&Wish>, may_begin: bool) -> Result<(), Error> {
+        let cache = &self.caches.jobs;
+        for key in &self.stale_checks {
+            let kind = Kind::of::<Job>();
+            self.applier.remove(cache, &kind, key, self.uid).await?;
+        }
+        if let Some(wish) = wish.filter(|_| may_begin) {
+            self.applier.ensure(cache, wish).await?;
+        }
+        Ok(())
     }
 
     /// Takes in what became of the claim. True if the data have a place.

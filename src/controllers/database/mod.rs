@@ -5,6 +5,7 @@
 
 mod apply;
 mod build;
+mod check;
 mod delete;
 mod dereference;
 mod found;
@@ -20,7 +21,8 @@ mod unbuilt;
 pub mod validate;
 
 use super::Caches;
-use crate::crd::PaperclipDatabase;
+use crate::crd::database::DatabaseEngine;
+use crate::crd::{PaperclipDatabase, word};
 use crate::shared::apply::Applier;
 use crate::shared::backoff::Failures;
 use crate::shared::cache::Seen;
@@ -28,6 +30,7 @@ use crate::shared::context::Context;
 use crate::shared::controller::{Again, Failure, Reconcile};
 use crate::shared::guarded::Guarded;
 use crate::shared::names::{ANNOTATION_TRACEPARENT, Names, is_hands_off, manager};
+use crate::shared::views::{Job, Pod};
 use crate::shared::wish::Kind;
 use crate::shared::{finalizer, random};
 use apply::{Applied, Writer};
@@ -38,7 +41,7 @@ use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::{Instrument, info_span};
-use validate::{Input, Verdict, validate};
+use validate::{Engine, Input, Verdict, validate};
 
 /// See the module.
 pub struct Controller {
@@ -93,7 +96,11 @@ impl Controller {
         self.hold(seen, delete::takes_data(object)).await?;
 
         let started = Instant::now();
-        let look = looks::needed(object) || self.looks.due(key, started);
+        let now = Timestamp::now();
+        let outside = word(object.spec.engine.as_ref()) == Ok(Some(DatabaseEngine::External));
+        let look = looks::needed(object)
+            || self.looks.due(key, started)
+            || (outside && check::needs_look(object, now));
         let found = dereference::read(&context.api, &self.caches, key, object, look)
             .instrument(info_span!("dereference", look))
             .await
@@ -108,10 +115,26 @@ impl Controller {
             })
         });
 
+        let checks = self.checks(seen);
+        let asked = match &verdict {
+            Verdict::Accepted(validated) => match &validated.engine {
+                Engine::External(outside) => Some(check::decide(&check::Input {
+                    object,
+                    external: &outside.external,
+                    found: &found,
+                    jobs: &checks,
+                    now,
+                })),
+                Engine::Managed(_) => None,
+            },
+            Verdict::Refused(_) => None,
+        };
         let applied = match &verdict {
             Verdict::Accepted(validated) if !is_hands_off(&object.metadata) => {
                 let desired = info_span!("build")
-                    .in_scope(|| build::desired(validated))
+                    .in_scope(|| {
+                        build::desired(validated, asked.as_ref().and_then(|a| a.due.as_ref()))
+                    })
                     .map_err(|e| Failure::new("build", "InternalError", &e))?;
                 let writer = Writer {
                     applier: Applier {
@@ -123,6 +146,10 @@ impl Controller {
                     uid: &seen.uid,
                     settled: settled(object),
                     asked: Asked::of(object),
+                    stale_checks: match &asked {
+                        Some(asked) => asked.stale.clone(),
+                        None => checks.iter().map(|(job, _)| job.key.clone()).collect(),
+                    },
                 };
                 let span = info_span!("apply");
                 writer.run(desired, &found.app).instrument(span).await
@@ -161,11 +188,23 @@ impl Controller {
             applied: &applied,
             existing_claim,
             pod: pod.as_ref().map(|p| &p.view),
-            now: &Time(Timestamp::now()),
+            check: asked.as_ref(),
+            now: &Time(now),
         });
         self.report(seen, object, status, &applied, taken_up(object, &found))
             .await?;
         Ok(again.map_or(Again::Someday, Again::After))
+    }
+
+    /// The Jobs that ask a database of somebody else, each with its pods.
+    fn checks(&self, seen: &Object) -> Vec<(Arc<Seen<Job>>, Vec<Arc<Seen<Pod>>>)> {
+        let jobs = self.caches.jobs.controlled_by(&seen.uid).into_iter();
+        jobs.filter(|job| check::is_check(job))
+            .map(|job| {
+                let pods = self.caches.pods.controlled_by(&job.uid);
+                (job, pods)
+            })
+            .collect()
     }
 
     /// The object is being deleted. What it owns goes by itself.

@@ -1,5 +1,6 @@
 //! The objects of an Instance by the names that conditions and metrics have for them, and what became of each in a pass. Pure.
 
+use super::database_mode::Step;
 use super::retained::RetainedError;
 use super::workload::Switch;
 use crate::shared::apply::{ApplyError, Outcome};
@@ -118,8 +119,8 @@ pub struct Applied {
     pub done: Vec<(Part, Outcome)>,
     /// What was done about two kinds of workload.
     pub switch: Switch,
-    /// The server goes to another database, and no data go with it.
-    pub moves: Option<String>,
+    /// What was done about the PaperclipDatabase, if that succeeded.
+    pub database: Option<Step>,
     /// What could not be done.
     pub problems: Vec<(Part, Problem)>,
 }
@@ -150,7 +151,7 @@ impl Problem {
     /// Of an error.
     pub fn of(part: Part, error: &ApplyError) -> Self {
         let cure = match error {
-            ApplyError::NotOurs { .. } => Cure::Person,
+            ApplyError::NotOurs { .. } | ApplyError::Unreadable { .. } => Cure::Person,
             ApplyError::Terminating { .. } => Cure::Time,
             // The API server has looked at what the spec's own pod parts ask for, and says no.
             ApplyError::Api(e) if e.code() == Some(422) && part.is_partly_the_users() => {

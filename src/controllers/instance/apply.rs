@@ -4,7 +4,7 @@
 use super::adoption::rollout;
 use super::applied::{Applied, Part, Problem};
 use super::build::{Desired, Workload, claim::Claim};
-use super::database_mode;
+use super::database_mode::{self, Step};
 use super::observed::Observed;
 use super::retained::{self, RetainedError};
 use super::validate::Validated;
@@ -31,6 +31,7 @@ pub async fn apply(
     caches: &Caches,
     v: &Validated<'_>,
     observed: &Observed,
+    step: &Step,
     desired: Desired,
 ) -> Applied {
     let Desired {
@@ -50,6 +51,7 @@ pub async fn apply(
         jobs_policy,
         claim,
         database,
+        next_database,
         backup,
         restore,
         migration,
@@ -162,7 +164,9 @@ pub async fn apply(
                 applier,
                 &c.databases,
                 v,
+                step,
                 database.as_ref(),
+                next_database.as_ref(),
             )),
         ),
         (

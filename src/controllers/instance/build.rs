@@ -28,6 +28,7 @@ pub mod tailscale;
 
 use super::exposure::{Exposure, Way};
 use super::validate::Validated;
+use super::validate::database::Database;
 use super::validate::names::Identity;
 use super::validate::routes;
 use super::workload::WorkloadKind;
@@ -72,6 +73,8 @@ pub struct Desired {
     pub claim: Option<claim::Claim>,
     /// The database.
     pub database: Option<Wish>,
+    /// The one that is asked before the server goes there.
+    pub next_database: Option<Wish>,
     /// Its backups by a schedule.
     pub backup: Option<Wish>,
     /// The restore that is to be asked for; `None`: none is.
@@ -111,6 +114,7 @@ impl Desired {
             jobs_policy,
             claim: _,
             database,
+            next_database,
             backup,
             restore,
             migration,
@@ -132,6 +136,7 @@ impl Desired {
             policy.as_ref(),
             jobs_policy.as_ref(),
             database.as_ref(),
+            next_database.as_ref(),
             backup.as_ref(),
             restore.as_ref(),
             migration.as_ref(),
@@ -152,6 +157,8 @@ pub struct Setting<'a> {
     pub agent_image_in_use: Option<&'a str>,
     /// Namespace of the operator's pods, if known.
     pub operator_namespace: Option<&'a str>,
+    /// The database that is asked while the server stays with another one.
+    pub next_database: Option<Database<'a>>,
     /// Where the database's URL is.
     pub connection: &'a pod::Connection,
     /// The Service has IPv6 addresses only or too.
@@ -286,6 +293,11 @@ pub fn build(v: &Validated<'_>, s: &Setting<'_>) -> Result<Desired, Malformed> {
         jobs_policy: network_policy::jobs(v).map(|p| Wish::of(&p)).transpose()?,
         claim: claim::build(v),
         database: database::build(v).map(|d| Wish::of(&d)).transpose()?,
+        next_database: s
+            .next_database
+            .and_then(|next| database::build_next(v, next))
+            .map(|d| Wish::of(&d))
+            .transpose()?,
         backup: backup::build(v).map(|b| Wish::of(&b)).transpose()?,
         restore: s
             .restore

@@ -53,12 +53,18 @@ pub fn compute(
     config_hash(key, &env, &from, found)
 }
 
-/// Where the database's URL is; the usual place until the child says so.
+/// How the database is reached; its URL is in the usual place until the child says so.
 pub fn connection(v: &Validated<'_>, observed: &Observed) -> Connection {
-    let said = observed.child().and_then(|c| c.connection());
+    let child = observed.child();
+    let pooled = child.is_some_and(|c| c.is_pooled());
+    let said = child.and_then(|c| c.connection());
     let (secret, key) = said.map_or_else(
         || (v.id.names.database_app(), "DATABASE_URL".to_owned()),
         |(secret, key)| (secret.to_owned(), key.to_owned()),
     );
-    Connection { secret, key }
+    Connection {
+        secret,
+        key,
+        pooled,
+    }
 }

@@ -1,7 +1,7 @@
 //! Reads what the spec names. Only when it has to: an Instance at rest is vouched for by its status, and costs no call at all. A missing
 //! object is a value here, not an error. Must never list Secrets, and never read one of another namespace.
 
-use super::found::{Data, Endpoint, Found, Learned, Look, Target};
+use super::found::{Data, Found, Learned, Look, Target};
 use super::memory::Remembered;
 use super::observed::Observed;
 use super::validate::not_implemented::has_admin;
@@ -10,6 +10,7 @@ use crate::crd::Instance;
 use crate::crd::instance::{DatabaseMode, InstanceSpec, InstanceStatus};
 use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::conditions::find;
+use crate::shared::endpoint::Endpoint;
 use crate::shared::names::{ANNOTATION_RECONCILE_REQUESTED, Names};
 use crate::shared::wish::Kind;
 use futures::future::try_join_all;

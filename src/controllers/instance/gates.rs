@@ -1,5 +1,5 @@
-//! What the server waits for, and what happens to it meanwhile. A gate never stops a server that serves: only `suspended` and a restore
-//! that has begun do. Pure.
+//! What the server waits for, and what happens to it meanwhile. A gate never stops a server that serves: only `suspended`, a restore
+//! that has begun, and a database that is about to be replaced do. Pure.
 
 use super::build::{self, Server};
 use super::observed::{Observed, job_state};
@@ -75,6 +75,8 @@ pub struct Plan {
     pub bootstrap: Option<State>,
     /// What a restore asks for.
     pub hold: Hold,
+    /// The server ends, because its database will.
+    pub ends: bool,
 }
 
 /// Decides. `broken`: a reference does not hold.
@@ -128,6 +130,7 @@ pub fn plan(v: &Validated<'_>, observed: &Observed, instance: &Instance, broken:
         migration,
         bootstrap,
         hold,
+        ends: false,
     }
 }
 
@@ -222,6 +225,12 @@ impl Plan {
         self.bootstrap = None;
     }
 
+    /// The server ends before its database is replaced.
+    pub fn end(&mut self) {
+        self.ends = true;
+        self.wait = Some(Wait::Database);
+    }
+
     /// See [`Plan::hold`].
     pub fn is_held(&self) -> bool {
         self.wait == Some(Wait::Adoption)
@@ -259,7 +268,7 @@ impl Plan {
         observed: &Observed,
         hash: Option<&'h str>,
     ) -> Server<'h> {
-        if v.suspended || (self.hold == Hold::Stop && !self.is_held()) {
+        if v.suspended || self.ends || (self.hold == Hold::Stop && !self.is_held()) {
             return Server::Run {
                 replicas: 0,
                 config_hash: hash,

@@ -45,6 +45,7 @@ use crate::shared::names::{ANNOTATION_TRACEPARENT, Names, is_hands_off, manager}
 use crate::shared::wish::Kind;
 pub use hosts::Hosts;
 
+use database_mode::Step;
 use defaults::InUse;
 use exposure::Exposure;
 use found::{Found, Learned};
@@ -247,8 +248,12 @@ impl Controller {
         let mut verdict =
             info_span!("validate").in_scope(|| validate(self.input(pass, &learned), &found));
         let restores = Restores::of(pass.instance, &before);
+        let mut step = Step::Nothing;
+        let mut next = None;
         if let Some(v) = &mut verdict.validated {
             v.environment.pause_agents |= restores.is_checking();
+            step = database_mode::step(&v.database, &before, pass.instance.status.as_ref());
+            next = step.hold(v);
         }
         let verdict = verdict;
         let mut done = Done::default();
@@ -273,6 +278,8 @@ impl Controller {
             done.takeover = self.takeover(pass, v, &before, &done.exposure)?;
             if done.takeover.rollout.holds() {
                 plan.hold();
+            } else if step.stops_server() {
+                plan.end();
             }
             let hash = config_hash(pass, v, &plan, &before, &found, remembered);
             let stamp = bootstrap_stamp(v, &before, &found);
@@ -281,6 +288,8 @@ impl Controller {
                 exposure: &done.exposure,
                 hash: hash.as_deref(),
                 stamp: stamp.as_deref(),
+                step: &step,
+                next,
             };
             let writes = self.write(pass, v, &decided, &before, &mut done.takeover, remembered);
             done.applied = Box::pin(writes).await?;

@@ -25,6 +25,8 @@ use std::sync::Arc;
 pub struct Observed {
     /// The child.
     pub database: Option<Arc<Seen<Guarded<PaperclipDatabase>>>>,
+    /// The database that is asked before the server goes there.
+    pub next_database: Option<Arc<Seen<Guarded<PaperclipDatabase>>>>,
     /// Its backups by a schedule.
     pub backup: Option<Arc<Seen<Guarded<PaperclipBackup>>>>,
     /// Restores into this Instance, whoever asked for them.
@@ -158,6 +160,7 @@ impl Observed {
             jobs,
             restores: restores(caches, &main),
             final_backups: final_backups(caches, &main),
+            next_database: ours(&caches.databases, &key(&names.next_database()), uid),
             database,
             backup,
             backing_up,
@@ -166,27 +169,12 @@ impl Observed {
 
     /// The child as it was decoded.
     pub fn child(&self) -> Option<Child<'_>> {
-        let seen = self.database.as_deref()?;
-        let Guarded::Ok(database) = &seen.view else {
-            return Some(Child {
-                uid: &seen.uid,
-                generation: seen.generation,
-                ends: seen.deleting,
-                external: false,
-                status: None,
-            });
-        };
-        Some(Child {
-            uid: &seen.uid,
-            generation: seen.generation,
-            ends: seen.deleting,
-            external: database
-                .spec
-                .engine
-                .as_ref()
-                .is_some_and(|e| *e == DatabaseEngine::External),
-            status: database.status.as_ref(),
-        })
+        self.database.as_deref().map(Child::of)
+    }
+
+    /// The one that is asked before the server goes there.
+    pub fn next_child(&self) -> Option<Child<'_>> {
+        self.next_database.as_deref().map(Child::of)
     }
 
     /// What the backups by a schedule say of themselves.
@@ -301,6 +289,21 @@ pub struct Child<'a> {
 }
 
 impl<'a> Child<'a> {
+    fn of(seen: &'a Seen<Guarded<PaperclipDatabase>>) -> Self {
+        let object = match &seen.view {
+            Guarded::Ok(database) => Some(database),
+            Guarded::Undecodable { .. } => None,
+        };
+        let engine = object.and_then(|o| o.spec.engine.as_ref());
+        Self {
+            uid: &seen.uid,
+            generation: seen.generation,
+            ends: seen.deleting,
+            external: engine.is_some_and(|e| *e == DatabaseEngine::External),
+            status: object.and_then(|o| o.status.as_ref()),
+        }
+    }
+
     /// Somebody else runs it.
     pub const fn is_external(&self) -> bool {
         self.external
@@ -322,6 +325,12 @@ impl<'a> Child<'a> {
     /// External, in order as far as its controller looks, and not asked.
     fn is_unasked(&self, ready: &Condition) -> bool {
         self.external && ready.status == "Unknown" && ready.reason == "NotChecked"
+    }
+
+    /// Between the server and it is a pooler in transaction mode.
+    pub fn is_pooled(&self) -> bool {
+        let check = self.status.and_then(|s| s.check.as_ref());
+        check.and_then(|c| c.transaction_pooler) == Some(true)
     }
 
     /// Secret and key of the URL.

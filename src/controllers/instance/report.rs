@@ -3,6 +3,7 @@
 use super::adoption::Takeover;
 use super::adoption::rollout::Rollout;
 use super::applied::{Applied, Cure, Part};
+use super::database_mode::Step;
 use super::exposure::Exposure;
 use super::found::{Found, Learned, Look};
 use super::gates::{Plan, State};
@@ -373,7 +374,7 @@ impl Controller {
             let text = format!("because {}; {}", cause.text(), changes.join("; "));
             self.announce(pass.seen, Severity::Normal, "AdoptionRolloutStarted", &text);
         }
-        if let Some(text) = &done.applied.moves {
+        if let Some(text) = done.applied.database.as_ref().and_then(Step::begins) {
             self.announce(pass.seen, Severity::Warning, "DatabaseModeChanged", text);
         }
         for name in &done.keys.renewed {

@@ -4,14 +4,16 @@ use super::adoption::Takeover;
 use super::applied::{Applied, Part, Problem};
 use super::build::pod::Connection;
 use super::build::{self, Server, Setting};
+use super::database_mode::Step;
 use super::exposure::Exposure;
 use super::gates::Plan;
 use super::memory::Remembered;
 use super::observed::Observed;
 use super::restore::Restores;
 use super::validate::Validated;
+use super::validate::database::Database;
 use super::workload::{self, Switch, WorkloadKind};
-use super::{Controller, Pass, apply, configured, database_mode, dereference, prune};
+use super::{Controller, Pass, apply, configured, dereference, prune};
 use crate::crd::{PaperclipBackup, text};
 use crate::shared::cache::Key;
 use crate::shared::controller::Failure;
@@ -46,6 +48,7 @@ impl Controller {
             migrate: None,
             bootstrap: None,
             restore: None,
+            next_database: None,
             hold_service: false,
             pod_management: of_kind(WorkloadKind::StatefulSet)
                 .and_then(|spec| spec.pod_management_policy.as_deref()),
@@ -82,6 +85,8 @@ impl Controller {
             exposure,
             hash,
             stamp,
+            step,
+            next,
         } = *decided;
         let connection = configured::connection(v, before);
         let generation = pass.seen.generation;
@@ -104,6 +109,7 @@ impl Controller {
             bootstrap: stamp.filter(|_| plan.bootstrap_is_due()),
             restore: self.names_backup(pass, v, before),
             hold_service: hold_service(v, plan, before),
+            next_database: next,
             ..self.setting(v, before, &connection, exposure)
         };
         let mut desired = info_span!("build")
@@ -115,9 +121,8 @@ impl Controller {
             let kept = self
                 .adopt(pass, &writer, before, takeover, &mut desired, remembered)
                 .await?;
-            let moves = database_mode::moves(v, before, pass.instance.status.as_ref());
-            let mut applied = apply::apply(&writer, &self.caches, v, before, desired).await;
-            applied.moves = moves.filter(|_| applied.problem(Part::Database).is_none());
+            let mut applied = apply::apply(&writer, &self.caches, v, before, step, desired).await;
+            applied.database = (applied.problem(Part::Database).is_none()).then(|| step.clone());
             applied.switch = switch;
             if let Err(error) = apply::end_switch(&writer, &self.caches, v, before, switch).await {
                 let problem = Problem::of(Part::Workload, &error);
@@ -154,6 +159,10 @@ pub struct Decided<'a> {
     pub exposure: &'a Exposure,
     /// Hash of what the server is configured with, if known.
     pub hash: Option<&'a str>,
+    /// What is to be done about the PaperclipDatabase.
+    pub step: &'a Step,
+    /// The database that is asked first.
+    pub next: Option<Database<'a>>,
     /// Stamp of the try to make the first admin, if known.
     pub stamp: Option<&'a str>,
 }

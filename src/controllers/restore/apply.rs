@@ -2,7 +2,8 @@
 
 use super::build::Desired;
 use crate::controllers::Caches;
-use crate::controllers::archive::{job, work};
+use crate::controllers::archive::work;
+use crate::shared::agent;
 use crate::shared::apply::{Applier, ApplyError};
 use crate::shared::cache::Key;
 
@@ -46,7 +47,10 @@ impl Writer<'_> {
     /// # Errors
     /// See [`ApplyError`].
     pub async fn tidy(&self) -> Result<(), ApplyError> {
-        let key = Key::new(&self.key.namespace, &job::name(&self.key.name, self.uid));
+        let key = Key::new(
+            &self.key.namespace,
+            &agent::job_name(&self.key.name, self.uid),
+        );
         work::close(&self.applier, self.caches, &key, self.uid).await
     }
 }

@@ -5,6 +5,7 @@ use crate::controllers::archive::job::{self, Task};
 use crate::controllers::archive::work::Work;
 use crate::crd::backup::{BackupReason, PaperclipBackupSpec};
 use crate::crd::{LocalRef, PaperclipBackup};
+use crate::shared::agent;
 use crate::shared::names::{Component, labels};
 use crate::shared::wish::{Malformed, Wish};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -25,7 +26,7 @@ pub enum Desired {
 
 /// Name of the backup of what is there: another restore of the same name has another one.
 pub fn safety_name(restore: &str, uid: &str) -> String {
-    job::name(&format!("before-{restore}"), uid)
+    agent::job_name(&format!("before-{restore}"), uid)
 }
 
 /// The backup of what is there. Where it goes it finds out itself, from the Instance.
@@ -57,7 +58,7 @@ pub fn safety_backup(v: &Validated) -> Result<Wish, Malformed> {
 /// # Errors
 /// [`Malformed`], which is a fault of ours.
 pub fn restore(v: &Validated) -> Result<Desired, Malformed> {
-    let name = job::name(&v.name, &v.uid);
+    let name = agent::job_name(&v.name, &v.uid);
     let resources = job::default_resources();
     let task = Task {
         installation: &v.instance,

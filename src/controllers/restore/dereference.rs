@@ -3,8 +3,8 @@
 
 use super::{build, phase, validate};
 use crate::controllers::Caches;
-use crate::controllers::archive::job;
 use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase, PaperclipRestore};
+use crate::shared::agent;
 use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::cache::{Key, Seen};
 use crate::shared::guarded::Guarded;
@@ -79,7 +79,7 @@ pub async fn read(
     let ours = |job: &Arc<Seen<Job>>| job.controller.as_ref().is_some_and(|c| *c.uid == *uid);
     let job = caches
         .jobs
-        .get(&named(&job::name(&key.name, uid)))
+        .get(&named(&agent::job_name(&key.name, uid)))
         .filter(ours);
     let reference = object
         .spec

@@ -1,9 +1,9 @@
 //! What the agent said at its end, and what it means for a restore. Pure.
 
-use crate::controllers::archive::said::{Cause, Said};
 use crate::crd::restore::RestoredArtifact;
 use crate::crd::shared::BackupPart;
 use crate::shared::conditions::quote;
+use crate::shared::said::{Cause, Said};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// With a reason of ours.

@@ -3,15 +3,16 @@
 
 use super::retention::Rules;
 use crate::controllers::archive::job::{self, Task};
-use crate::controllers::archive::said::{Said, may_come};
 use crate::controllers::archive::work::{self, Work};
 use crate::controllers::backup::Controller;
 use crate::controllers::backup::validate::Validated;
 use crate::crd::PaperclipBackup;
+use crate::shared::agent;
 use crate::shared::cache::{Key, Seen};
 use crate::shared::controller::Failure;
 use crate::shared::events::Severity;
 use crate::shared::names::{ANNOTATION_APPLIED_HASH, Component, manager};
+use crate::shared::said::{Said, may_come};
 use crate::shared::views::{Job, JobState};
 use crate::shared::wish::{Kind, Malformed};
 use k8s_openapi::jiff::Timestamp;
@@ -141,7 +142,7 @@ fn build(p: &Pruning<'_>, names: &[&str]) -> Result<Work, Malformed> {
         .filter_map(|child| child.status.as_ref()?.artifact.as_ref())
         .map(|artifact| json!({"location": artifact.location, "sha256": artifact.sha256}))
         .collect();
-    let name = job::name(
+    let name = agent::job_name(
         &format!("{}-prune", v.name),
         &format!("{}/{}", v.uid, names.join(",")),
     );

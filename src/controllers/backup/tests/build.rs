@@ -1,10 +1,10 @@
 //! What a backup becomes.
 
 use super::{accepted, ad_hoc, found, refused, verdict, with_bucket, with_spec};
-use crate::controllers::archive::job::name as job_name;
 use crate::controllers::backup::build::work as desired;
 use crate::controllers::backup::dereference::Found;
 use crate::controllers::backup::validate::{Verdict, secrets};
+use crate::shared::agent::job_name;
 use serde_json::{Value, json};
 
 fn job(found: &Found, spec: &Value) -> Value {

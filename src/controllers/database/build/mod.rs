@@ -4,6 +4,7 @@
 //! one fingerprint, and a pass over a database that is as wished sends nothing.
 
 mod account;
+mod check;
 mod claim;
 mod pod;
 mod policy;
@@ -13,6 +14,7 @@ mod stateful_set;
 
 pub use secrets::{AppSecret, SecretPlan};
 
+use super::check::Due;
 use super::validate::{Credentials, Engine, External, Managed, Validated, Volume};
 use crate::shared::names::{Component, labels};
 use crate::shared::wish::{Malformed, Wish};
@@ -33,6 +35,10 @@ pub struct Desired {
     pub stateful_set: Option<StatefulSetWish>,
     /// `N-db-credentials` and `N-db-app`.
     pub secrets: SecretPlan,
+    /// `N-check`, who may be asked.
+    pub check_policy: Option<Wish>,
+    /// The Job that asks now.
+    pub check: Option<Wish>,
 }
 
 /// PostgreSQL, with our agent and with the one that runs there now: a new operator alone restarts no database.
@@ -47,15 +53,24 @@ pub struct StatefulSetWish {
 ///
 /// # Errors
 /// [`Malformed`], which is a fault of ours.
-pub fn desired(validated: &Validated) -> Result<Desired, Malformed> {
-    match &validated.engine {
-        Engine::Managed(managed) => of_managed(validated, managed),
-        Engine::External(External::Literal(url)) => Ok(Desired {
-            secrets: SecretPlan::App(Box::new(secrets::app_of_url(validated, url)?)),
-            ..Desired::default()
-        }),
-        Engine::External(External::Reference { .. }) => Ok(Desired::default()),
-    }
+pub fn desired(validated: &Validated, due: Option<&Due>) -> Result<Desired, Malformed> {
+    let outside = match &validated.engine {
+        Engine::Managed(managed) => return of_managed(validated, managed),
+        Engine::External(outside) => outside,
+    };
+    Ok(Desired {
+        secrets: match &outside.external {
+            External::Literal(url) => {
+                SecretPlan::App(Box::new(secrets::app_of_url(validated, url)?))
+            }
+            External::Reference { .. } => SecretPlan::Untouched,
+        },
+        check_policy: Some(check::policy(validated)?),
+        check: due
+            .map(|due| check::job(validated, outside, due))
+            .transpose()?,
+        ..Desired::default()
+    })
 }
 
 fn of_managed(validated: &Validated, managed: &Managed) -> Result<Desired, Malformed> {
@@ -88,6 +103,8 @@ fn of_managed(validated: &Validated, managed: &Managed) -> Result<Desired, Malfo
             in_use,
         }),
         secrets: secrets::plan(validated, managed)?,
+        check_policy: None,
+        check: None,
     })
 }
 

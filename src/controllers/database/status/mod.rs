@@ -4,12 +4,14 @@
 //! result could tell (size, version of the server) stays absent.
 
 mod events;
+mod reachable;
 mod ready;
 mod storage;
 
 pub use events::happenings;
 
 use super::apply::Applied;
+use super::check::Check;
 use super::dereference::FoundClaim;
 use super::login::app_key;
 use super::problem::{Problem, summary};
@@ -41,6 +43,8 @@ pub struct Observed<'a> {
     pub existing_claim: Option<&'a FoundClaim>,
     /// The pod.
     pub pod: Option<&'a Pod>,
+    /// How a database of somebody else is asked.
+    pub check: Option<&'a Check>,
     /// Now.
     pub now: &'a Time,
 }
@@ -94,27 +98,21 @@ pub fn of(seen: &Observed<'_>) -> (PaperclipDatabaseStatus, Option<Duration>) {
     };
     let credentials = credentials(seen, validated, &before);
     let storage = storage::of(seen, validated, &before);
+    let reachable = seen.check.map(|check| reachable::of(check, &before));
     let ready = ready::of(
         seen,
         validated,
         &accepted,
         credentials.as_ref(),
         storage.as_ref(),
+        reachable.as_ref(),
         &before,
     );
 
-    let external = matches!(validated.map(|v| &v.engine), Some(Engine::External(_)));
     let mut facts = vec![ready.fact("Ready"), accepted.fact("Accepted")];
     facts.extend(credentials.iter().map(|f| f.fact("CredentialsSynced")));
     facts.extend(storage.iter().map(|f| f.fact("StorageHealthy")));
-    if external {
-        facts.push(Fact::new(
-            "Reachable",
-            Truth::Unknown,
-            "NotChecked",
-            ready::NOT_CHECKED,
-        ));
-    }
+    facts.extend(reachable.iter().map(|f| f.fact("Reachable")));
     let parts: Vec<&Finding> = [
         Some(&ready),
         Some(&accepted),
@@ -130,6 +128,11 @@ pub fn of(seen: &Observed<'_>) -> (PaperclipDatabaseStatus, Option<Duration>) {
     let connection = connection(seen, validated, &before);
     // A pod that is ready runs the wanted version on the data: the agent refuses to start any other.
     let proven = managed(validated).filter(|_| ready.truth == Truth::True);
+    let figures = seen.check.map(|check| reachable::figures(check, &before));
+    let version = match &figures {
+        Some(figures) => figures.major(),
+        None => proven.map(|m| m.version).or(before.version),
+    };
     let status = PaperclipDatabaseStatus {
         observed_generation: seen.object.metadata.generation,
         conditions: merge(
@@ -141,13 +144,14 @@ pub fn of(seen: &Observed<'_>) -> (PaperclipDatabaseStatus, Option<Duration>) {
         engine: proven
             .map(|_| Word::Known(DatabaseEngine::Managed))
             .or(before.engine),
-        version: proven.map(|m| m.version).or(before.version),
+        version,
         connection_secret_ref: connection,
         storage: storage::amounts(seen, before.storage),
         last_handled_reconcile_at: requested(seen.object),
-        server_version: None,
+        database_bytes: figures.as_ref().and_then(|f| f.bytes),
+        server_version: figures.and_then(|f| f.version),
+        check: seen.check.and_then(|check| check.status.clone()),
         system_identifier: None,
-        database_bytes: None,
         rotation: None,
         upgrade: None,
     };
@@ -245,13 +249,15 @@ fn credentials(
                 names.database_app()
             )),
         },
-        Engine::External(External::Literal(_)) => synced(format!(
-            "Secret \"{}\" holds spec.external.url",
-            names.database_app()
-        )),
-        Engine::External(External::Reference { secret, problem }) => match problem {
-            Some((reason, message)) => Finding::new(Truth::False, reason, message, Need::Time),
-            None => Finding::good("Synced", format!("Secret \"{}\" is used", secret.name)),
+        Engine::External(outside) => match &outside.external {
+            External::Literal(_) => synced(format!(
+                "Secret \"{}\" holds spec.external.url",
+                names.database_app()
+            )),
+            External::Reference { secret, problem } => match problem {
+                Some((reason, message)) => Finding::new(Truth::False, reason, message, Need::Time),
+                None => Finding::good("Synced", format!("Secret \"{}\" is used", secret.name)),
+            },
         },
     })
 }
@@ -272,12 +278,15 @@ fn connection(
             before.connection_secret_ref.clone()
         }
     };
-    match (validated, validated.map(|v| &v.engine)) {
-        (Some(_), Some(Engine::External(External::Reference { secret, problem }))) => {
-            problem.is_none().then(|| secret.clone())
-        }
-        (Some(validated), Some(_)) => ours(validated),
-        _ => before.connection_secret_ref.clone(),
+    let Some(validated) = validated else {
+        return before.connection_secret_ref.clone();
+    };
+    match &validated.engine {
+        Engine::External(outside) => match &outside.external {
+            External::Reference { secret, problem } => problem.is_none().then(|| secret.clone()),
+            External::Literal(_) => ours(validated),
+        },
+        Engine::Managed(_) => ours(validated),
     }
 }
 
@@ -326,7 +335,8 @@ fn again(seen: &Observed<'_>, parts: &[&Finding], deadline: Option<Duration>) ->
     };
     let later = parts
         .iter()
-        .any(|f| f.truth == Truth::False && unseen(&f.reason))
+        .any(|f| f.truth == Truth::False && (seen.check.is_some() || unseen(&f.reason)))
         .then_some(LOOK_AGAIN);
-    [soon, later, deadline].into_iter().flatten().min()
+    let asked = seen.check.and_then(|check| check.again);
+    [soon, later, deadline, asked].into_iter().flatten().min()
 }

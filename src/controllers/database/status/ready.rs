@@ -8,10 +8,6 @@ use crate::shared::conditions::{Truth, find, list, quote};
 use crate::shared::views::{Pod, Trouble};
 use serde_json::Value;
 
-/// What is said of an external database, which nobody asked yet.
-pub const NOT_CHECKED: &str =
-    "not asked by the operator; the migration of the Instance that uses it is the first to connect";
-
 /// Words of the agent after which only a person can help.
 const FOR_GOOD: &[&str] = &[
     "VersionMismatch",
@@ -34,6 +30,7 @@ pub fn of(
     accepted: &Finding,
     credentials: Option<&Finding>,
     storage: Option<&Finding>,
+    reachable: Option<&Finding>,
     before: &PaperclipDatabaseStatus,
 ) -> Finding {
     let Some(validated) = validated else {
@@ -47,9 +44,7 @@ pub fn of(
     }
     let managed = match &validated.engine {
         Engine::Managed(managed) => managed,
-        Engine::External(_) => {
-            return Finding::new(Truth::Unknown, "NotChecked", NOT_CHECKED, Need::Nothing);
-        }
+        Engine::External(_) => return of_outside(reachable),
     };
     let gates = |f: &&Finding| matches!(&*f.reason, "ClaimLost" | "ClaimPending" | "Full");
     if let Some(lost) = storage.filter(gates) {
@@ -104,6 +99,23 @@ pub fn of(
         );
     }
     not_ready(seen, validated, managed, before)
+}
+
+/// A database of somebody else is what it answers.
+fn of_outside(reachable: Option<&Finding>) -> Finding {
+    let unknown = || {
+        Finding::new(
+            Truth::Unknown,
+            "Progressing",
+            "nobody asked it yet",
+            Need::Wait,
+        )
+    };
+    let reachable = reachable.cloned().unwrap_or_else(unknown);
+    match reachable.truth {
+        Truth::True => Finding::good("DatabaseProvisioned", reachable.message),
+        _ => reachable,
+    }
 }
 
 fn not_ready(

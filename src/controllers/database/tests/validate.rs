@@ -12,7 +12,7 @@ fn managed(object: &PaperclipDatabase, found: &Found) -> Managed {
 
 fn external(object: &PaperclipDatabase, found: &Found) -> External {
     match accepted(object, found).engine {
-        Engine::External(external) => external,
+        Engine::External(outside) => outside.external,
         Engine::Managed(other) => panic!("{other:?}"),
     }
 }

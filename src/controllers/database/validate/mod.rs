@@ -29,6 +29,8 @@ use std::collections::BTreeMap;
 
 /// The longest name: `N-db` and the hash of its revision must fit into a label.
 const LONGEST_NAME: usize = 49;
+/// The longest value of a label.
+const LONGEST_LABEL: usize = 63;
 
 /// What is looked at.
 pub struct Input<'a> {
@@ -62,8 +64,8 @@ pub struct Validated {
 pub enum Engine {
     /// One PostgreSQL pod.
     Managed(Box<Managed>),
-    /// Nothing: somebody else does.
-    External(External),
+    /// Nothing: somebody else does, and is asked now and then.
+    External(Box<Outside>),
 }
 
 /// One PostgreSQL pod.
@@ -107,7 +109,22 @@ pub struct Managed {
     pub suspended: bool,
 }
 
-/// A database of somebody else.
+/// A database of somebody else, and how it is asked.
+#[derive(Debug)]
+pub struct Outside {
+    /// Where it is.
+    pub external: External,
+    /// Image with the agent, which asks.
+    pub agent_image: String,
+    /// Labels that nodes must have.
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pod bears.
+    pub tolerations: Vec<Toleration>,
+    /// Secrets for the registry.
+    pub pull_secrets: Vec<LocalObjectReference>,
+}
+
+/// Where the URL of a database of somebody else is.
 #[derive(Debug)]
 pub enum External {
     /// The URL is in a Secret of the user.
@@ -190,7 +207,18 @@ pub fn validate(input: &Input<'_>) -> Verdict {
             ))))
         }
         DatabaseEngine::External => {
-            external(spec, input.found, &mut problems).map(Engine::External)
+            if name.len() > LONGEST_LABEL {
+                problems.push(Problem::new(
+                    Reason::NameTooLong,
+                    "metadata.name",
+                    format!(
+                        "{} characters, at most {LONGEST_LABEL}, it becomes a label",
+                        name.len()
+                    ),
+                ));
+            }
+            external(spec, input.found, &mut problems)
+                .map(|external| Engine::External(Box::new(outside(input, external))))
         }
         DatabaseEngine::CloudNativePg => {
             problems.push(Problem::new(
@@ -297,14 +325,28 @@ fn managed(
         tolerations: spec.tolerations.clone(),
         affinity: spec.affinity.as_deref().cloned(),
         priority_class: text(spec.priority_class_name.as_ref()).map(ToOwned::to_owned),
-        pull_secrets: spec
-            .image_pull_secrets
-            .iter()
-            .map(|s| LocalObjectReference {
-                name: s.name.clone(),
-            })
-            .collect(),
+        pull_secrets: pull_secrets(spec),
         suspended: spec.suspend == Some(true),
+    }
+}
+
+fn pull_secrets(spec: &PaperclipDatabaseSpec) -> Vec<LocalObjectReference> {
+    spec.image_pull_secrets
+        .iter()
+        .map(|s| LocalObjectReference {
+            name: s.name.clone(),
+        })
+        .collect()
+}
+
+fn outside(input: &Input<'_>, external: External) -> Outside {
+    let spec = &input.object.spec;
+    Outside {
+        external,
+        agent_image: input.options.agent_image.clone(),
+        node_selector: spec.node_selector.clone(),
+        tolerations: spec.tolerations.clone(),
+        pull_secrets: pull_secrets(spec),
     }
 }
 

@@ -14,7 +14,16 @@ use crate::shared::names::Component;
 
 /// `None`: the database is in the server's pod.
 pub fn build(v: &Validated<'_>) -> Option<PaperclipDatabase> {
-    let mut spec = match v.database {
+    build_as(v, v.database, v.id.names.main())
+}
+
+/// The one that is asked while the server stays with another one.
+pub fn build_next(v: &Validated<'_>, next: Database<'_>) -> Option<PaperclipDatabase> {
+    build_as(v, next, &v.id.names.next_database())
+}
+
+fn build_as(v: &Validated<'_>, database: Database<'_>, name: &str) -> Option<PaperclipDatabase> {
+    let mut spec = match database {
         Database::Embedded => return None,
         Database::Managed {
             options,
@@ -35,7 +44,7 @@ pub fn build(v: &Validated<'_>) -> Option<PaperclipDatabase> {
             ..PaperclipDatabaseSpec::default()
         },
     };
-    if !matches!(v.database, Database::External(_)) {
+    if !matches!(database, Database::External(_)) {
         spec.node_selector = v.pod.node_selector.clone();
         spec.tolerations = v.pod.tolerations.to_vec();
         spec.image_pull_secrets = v
@@ -50,9 +59,9 @@ pub fn build(v: &Validated<'_>) -> Option<PaperclipDatabase> {
     if v.delete_data {
         spec.deletion_policy = Some(DeletionPolicy::Delete.into());
     }
-    let mut database = PaperclipDatabase::new(v.id.names.main(), spec);
-    database.metadata = owned(&v.id, v.id.names.main(), Component::Database);
-    Some(database)
+    let mut child = PaperclipDatabase::new(name, spec);
+    child.metadata = owned(&v.id, name, Component::Database);
+    Some(child)
 }
 
 /// CloudNativePG is to run it.

@@ -143,6 +143,10 @@ fn ours<'a>(v: &'a Validated<'_>, connection: &'a Connection, ipv6: bool) -> Vec
             },
         );
         list.put("DATABASE_APPLICATION_NAME", Source::Field("metadata.name"));
+        if connection.pooled {
+            // They would be another client's after the transaction.
+            list.text("DATABASE_PREPARED_STATEMENTS", "false");
+        }
         list.text("PAPERCLIP_MIGRATION_PROMPT", "never");
     }
     if v.environment.pause_agents {

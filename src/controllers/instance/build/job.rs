@@ -1,10 +1,10 @@
 //! What the Jobs of an Instance have in common: the agent, in the server's image, beside the release's own programs. Pure.
 
 use super::{Setting, owned, pod};
-use crate::controllers::instance::found::Endpoint;
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::pod::{DATA, HOME};
 use crate::shared::agent::{self, empty_dir, mount};
+use crate::shared::endpoint::Endpoint;
 use crate::shared::names::{self, Component};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{

@@ -2,10 +2,11 @@
 //! of pods. Everything is spelled out as the API server stores it, because these lists change hands as a whole. Pure.
 
 use super::{Setting, owned};
-use crate::controllers::instance::found::{Endpoint, Target};
+use crate::controllers::instance::found::Target;
 use crate::controllers::instance::scheduler::STATUS_PORT;
 use crate::controllers::instance::validate::Validated;
 use crate::controllers::instance::validate::database::{Database, External};
+use crate::shared::endpoint::Endpoint;
 use crate::shared::names::{self, Component};
 use k8s_openapi::api::networking::v1::{
     IPBlock, NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer,

@@ -28,6 +28,8 @@ pub struct Connection {
     pub secret: String,
     /// Key of the URL.
     pub key: String,
+    /// A pooler that keeps no prepared statements is in between.
+    pub pooled: bool,
 }
 
 /// Borrowed text as an owned map.

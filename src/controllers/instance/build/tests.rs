@@ -1,10 +1,11 @@
 //! Given this Instance, when built, the objects have ... Names differ on purpose, so that a swapped one is found.
 
 use super::*;
-use crate::controllers::instance::found::{Endpoint, Found, Learned, Target};
+use crate::controllers::instance::found::{Found, Learned, Target};
 use crate::controllers::instance::validate::{Input, validate};
 use crate::crd::Instance;
 use crate::crd::instance::AdoptedStatus;
+use crate::shared::endpoint::Endpoint;
 use pod::Connection;
 use serde_json::json;
 
@@ -37,6 +38,7 @@ pub fn given(spec: &str) -> Given {
         connection: Connection {
             secret: "where-the-url-is".into(),
             key: "THE_URL".into(),
+            pooled: false,
         },
         ipv6: false,
         replicas: 1,
@@ -82,6 +84,7 @@ impl Given {
             migrate: Some("clip-migrate-0123456789"),
             bootstrap: Some("data.input"),
             restore: Some(false),
+            next_database: None,
             hold_service: self.hold_service,
             pod_management: self.pod_management,
         };

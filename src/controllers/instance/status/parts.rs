@@ -2,6 +2,7 @@
 
 use super::{Scene, bootstrap, migration, objects, restore, server, storage};
 use crate::controllers::instance::applied::{Cure, Part as Object};
+use crate::controllers::instance::database_mode::Step;
 use crate::controllers::instance::gates::State;
 use crate::controllers::instance::validate::findings::Class as Kind;
 use crate::controllers::instance::validate::wants_stateful_set;
@@ -225,8 +226,14 @@ fn database(scene: &Scene<'_>) -> Option<Part> {
     if let Some(part) = refused(scene, KIND, Object::Database) {
         return Some(part);
     }
-    if let Some(text) = &scene.applied.moves {
-        return Some(Part::waits(KIND, "Replacing", text.clone()));
+    match &scene.applied.database {
+        Some(Step::Ask(text)) => return Some(asked(scene, KIND, text)),
+        Some(step) => {
+            if let Some(text) = step.replaces() {
+                return Some(Part::waits(KIND, "Replacing", text.to_owned()));
+            }
+        }
+        None => {}
     }
     let Some(child) = child else {
         return Some(absent(KIND, "PaperclipDatabase", name));
@@ -258,6 +265,26 @@ fn database(scene: &Scene<'_>) -> Option<Part> {
         patience: stalled.then_some(Duration::ZERO),
         ..part
     })
+}
+
+/// The one that is asked before the server goes there: what stands against it.
+fn asked(scene: &Scene<'_>, kind: &'static str, stays: &str) -> Part {
+    let next = scene.observed.next_child();
+    let Some(ready) = next.as_ref().and_then(|n| n.condition("Ready")) else {
+        return Part::waits(
+            kind,
+            "Progressing",
+            format!("{stays}, which is being asked"),
+        );
+    };
+    let stalled = next
+        .as_ref()
+        .and_then(|n| n.condition("Stalled"))
+        .is_some_and(|c| c.status == "True");
+    Part {
+        patience: stalled.then_some(Duration::ZERO),
+        ..Part::waits(kind, &ready.reason, format!("{stays}: {}", ready.message))
+    }
 }
 
 /// The schedule's `Ready`, as it is. Trouble with backups never keeps the server from being ready.

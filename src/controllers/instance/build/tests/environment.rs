@@ -234,3 +234,11 @@ fn the_adapters_are_one_json_list_without_absent_fields() {
         r#"[{"adapterType":"claude_local","enabled":false,"envKeys":["B","A"]}]"#
     );
 }
+
+#[test]
+fn behind_a_pooler_in_transaction_mode_nothing_is_prepared() {
+    let mut g = given("database: {mode: external, externalURLSecretRef: {name: s, key: k}}");
+    assert_eq!(g.var("DATABASE_PREPARED_STATEMENTS"), Value::Null);
+    g.connection.pooled = true;
+    assert_eq!(g.var("DATABASE_PREPARED_STATEMENTS")["value"], "false");
+}

@@ -1,6 +1,8 @@
 //! Which changes are announced.
 
 use super::*;
+use crate::controllers::instance::database_mode::step;
+use crate::controllers::instance::workload::Workloads;
 
 fn reasons(before: Option<&InstanceStatus>, after: &InstanceStatus) -> Vec<String> {
     announcements(before, after)
@@ -139,12 +141,20 @@ fn that_the_server_goes_to_another_database_is_told_when_it_begins() {
     let moved = |world: &World| {
         world.look(|scene| {
             let v = scene.verdict.validated.as_ref().unwrap();
-            crate::controllers::instance::database_mode::moves(v, scene.observed, scene.before())
+            let step = step(&v.database, scene.observed, scene.before());
+            step.begins().map(str::to_owned)
         })
     };
     let mut world = World::settled();
     assert_eq!(moved(&world), None);
     world.spec = "{database: {mode: external, externalURLSecretRef: {name: s, key: k}}}".into();
+    assert_eq!(moved(&world), None, "it is asked first");
+    let mut next = child("True", "DatabaseProvisioned", 2);
+    next["spec"]["engine"] = json!("External");
+    world.observed.next_database = seen(next);
+    assert_eq!(moved(&world), None, "the server ends first");
+    world.observed.pods.clear();
+    world.observed.workloads = Workloads::default();
     assert_eq!(
         moved(&world).unwrap(),
         "the server goes from a managed database to an external database: no data are moved, and those of before are kept"

@@ -1,6 +1,7 @@
 //! What each condition needs to be True, and what it says if it is not.
 
 use super::*;
+use crate::controllers::instance::database_mode::Step;
 use crate::controllers::instance::workload::{Switch, WorkloadKind};
 use crate::crd::instance::Phase;
 
@@ -407,15 +408,29 @@ fn an_external_database_is_ready_when_the_migration_has_connected() {
 #[test]
 fn what_the_database_of_before_says_is_not_said_of_the_one_that_takes_its_place() {
     let mut world = World::settled();
-    world.applied.moves = Some("to another database".into());
+    world.applied.database = Some(Step::LetGo("to another database".into()));
     let status = world.status();
     assert_eq!(says(&status, "DatabaseReady"), "False/Replacing");
     assert!(says(&status, "Ready").starts_with("False/"));
-    world.applied.moves = None;
+    world.applied.database = Some(Step::Ends);
     let mut ends = child("True", "DatabaseProvisioned", 2);
     ends["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     world.observed.database = seen(ends);
     let status = world.status();
     assert_eq!(says(&status, "DatabaseReady"), "Unknown/Progressing");
     assert!(!says(&status, "Ready").starts_with("True/"));
+}
+
+#[test]
+fn a_server_stays_with_its_database_until_the_external_one_answers() {
+    let mut world = World::settled();
+    world.applied.database = Some(Step::Ask("the server stays".into()));
+    let status = world.status();
+    assert_eq!(says(&status, "DatabaseReady"), "False/Progressing");
+    let mut next = child("False", "AuthenticationFailed", 2);
+    next["spec"]["engine"] = json!("External");
+    world.observed.next_database = seen(next);
+    let status = world.status();
+    assert_eq!(says(&status, "DatabaseReady"), "False/AuthenticationFailed");
+    assert!(message(&status, "DatabaseReady").starts_with("the server stays: "));
 }

@@ -64,6 +64,11 @@ impl Said {
         self.facts.get(fact)?.as_i64()
     }
 
+    /// A fact that is true or false.
+    pub fn flag(&self, fact: &str) -> Option<bool> {
+        self.facts.get(fact)?.as_bool()
+    }
+
     /// Why it did not, in one sentence.
     pub fn why(&self) -> String {
         format!(
