@@ -12,6 +12,7 @@ mod defaults;
 mod extensions;
 mod fields;
 mod given;
+mod health;
 mod install;
 mod instance;
 mod monitoring;
