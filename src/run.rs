@@ -5,7 +5,7 @@ use crate::shared::api::ApiServer;
 use crate::shared::apply::Memory;
 use crate::shared::context::Context;
 use crate::shared::events::Events;
-use crate::shared::health::{self, Gates};
+use crate::shared::health::{self, Exported, Gates};
 use crate::shared::metrics::Metrics;
 use crate::shared::options::Options;
 use crate::shared::supervise::Tasks;
@@ -73,12 +73,6 @@ pub async fn run(mut options: Options) -> Result<(), RunError> {
     if let Some(addr) = options.health_addr.0 {
         tasks.spawn("health server", listen(addr, gates.clone(), None));
     }
-    if let Some(addr) = options.metrics_addr.0 {
-        tasks.spawn(
-            "metrics server",
-            listen(addr, gates.clone(), Some(metrics.clone())),
-        );
-    }
     tasks.spawn("heart", health::heart(gates.clone()));
 
     let world = Arc::new(World::new(&scopes, &metrics));
@@ -88,6 +82,7 @@ pub async fn run(mut options: Options) -> Result<(), RunError> {
     let (events, writer) = Events::new(api.clone(), metrics.clone(), identity.clone());
     tasks.spawn("events", writer);
     let leader_elect = options.leader_elect;
+    let metrics_addr = options.metrics_addr.0;
     let context = Arc::new(Context {
         api,
         memory: Memory::default(),
@@ -95,6 +90,16 @@ pub async fn run(mut options: Options) -> Result<(), RunError> {
         events,
         options,
     });
+    if let Some(addr) = metrics_addr {
+        let exported = Exported {
+            metrics: metrics.clone(),
+            app: world.ask_app(&context),
+        };
+        tasks.spawn(
+            "metrics server",
+            listen(addr, gates.clone(), Some(exported)),
+        );
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         identity,
@@ -192,8 +197,8 @@ async fn config() -> Result<Config, RunError> {
     Ok(config)
 }
 
-async fn listen(addr: std::net::SocketAddr, gates: Arc<Gates>, metrics: Option<Arc<Metrics>>) {
-    if let Err(error) = health::serve(addr, gates, metrics).await {
+async fn listen(addr: std::net::SocketAddr, gates: Arc<Gates>, exported: Option<Exported>) {
+    if let Err(error) = health::serve(addr, gates, exported).await {
         tracing::error!(%addr, %error, "cannot listen");
     }
 }

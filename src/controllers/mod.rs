@@ -17,7 +17,7 @@ use crate::shared::context::{Context, wakes_itself, wakes_labelled, wakes_owner}
 use crate::shared::controller::{Reconcile, Roll, Runner};
 use crate::shared::foreign::{HTTP_ROUTE, HttpRoute, PROMETHEUS_RULE, SERVICE_MONITOR};
 use crate::shared::guarded::Guarded;
-use crate::shared::health::Gates;
+use crate::shared::health::{AskApp, Gates};
 use crate::shared::informer::{Informer, LIST_SILENCE};
 use crate::shared::metrics::Metrics;
 use crate::shared::names::manager;
@@ -321,6 +321,20 @@ impl World {
             }
         };
         let _ = tokio::time::timeout(PATIENCE, optional).await;
+    }
+
+    /// Asks the server of an Instance for its figures.
+    pub fn ask_app(&self, context: &Arc<Context>) -> AskApp {
+        let (caches, hosts) = (self.caches.clone(), self.hosts.clone());
+        let work = instance::Controller::new(context.clone(), caches, hosts, Arc::default());
+        let (work, recent) = (
+            Arc::new(work),
+            Arc::new(instance::app_figures::Recent::default()),
+        );
+        Arc::new(move |namespace, name| {
+            let (work, recent) = (work.clone(), recent.clone());
+            Box::pin(async move { work.app_figures(&namespace, &name, &recent).await })
+        })
     }
 
     /// Runs all controllers until `stop`. Call when [`World::synced`].

@@ -1,6 +1,7 @@
 //! `/livez`, `/readyz`, `/healthz` and `/metrics`. Readiness is a list of named gates; the answer names those that are not open.
 
 use super::metrics::Metrics;
+use futures::future::BoxFuture;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
@@ -74,6 +75,18 @@ pub async fn heart(gates: Arc<Gates>) {
     }
 }
 
+/// Asks an application for its own figures, in Prometheus' text format: namespace and name of the installation.
+pub type AskApp = Arc<dyn Fn(String, String) -> BoxFuture<'static, Arc<str>> + Send + Sync>;
+
+/// What `/metrics` is answered with.
+#[derive(Clone)]
+pub struct Exported {
+    /// The operator's.
+    pub metrics: Arc<Metrics>,
+    /// Those of an application, for who asks for one installation only.
+    pub app: AskApp,
+}
+
 /// Serves on `addr` until the process ends. With `metrics`, `/metrics` is answered, else only the health paths.
 ///
 /// # Errors
@@ -81,10 +94,10 @@ pub async fn heart(gates: Arc<Gates>) {
 pub async fn serve(
     addr: SocketAddr,
     gates: Arc<Gates>,
-    metrics: Option<Arc<Metrics>>,
+    exported: Option<Exported>,
 ) -> std::io::Result<()> {
     let listener = TcpListener::bind(addr).await?;
-    tracing::info!(address = %listener.local_addr()?, metrics = metrics.is_some(), "listening");
+    tracing::info!(address = %listener.local_addr()?, metrics = exported.is_some(), "listening");
     loop {
         let (stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -95,11 +108,19 @@ pub async fn serve(
                 continue;
             }
         };
-        let (gates, metrics) = (gates.clone(), metrics.clone());
+        let (gates, exported) = (gates.clone(), exported.clone());
         tokio::spawn(async move {
             let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-                let response = answer(request.uri(), &gates, metrics.as_deref());
-                async move { Ok::<_, std::convert::Infallible>(response) }
+                let (gates, exported) = (gates.clone(), exported.clone());
+                async move {
+                    let uri = request.uri();
+                    let app = match &exported {
+                        Some(exported) => app_figures(uri, &exported.app).await,
+                        None => Arc::default(),
+                    };
+                    let metrics = exported.as_ref().map(|e| &*e.metrics);
+                    Ok::<_, std::convert::Infallible>(answer(uri, &gates, metrics, &app))
+                }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(hyper_util::rt::TokioTimer::new())
@@ -113,7 +134,32 @@ pub async fn serve(
     }
 }
 
-fn answer(uri: &http::Uri, gates: &Gates, metrics: Option<&Metrics>) -> Response<Full<Bytes>> {
+/// Figures of an application, if the query names one installation.
+async fn app_figures(uri: &http::Uri, ask: &AskApp) -> Arc<str> {
+    match (
+        uri.path(),
+        asked_for(uri, "namespace"),
+        asked_for(uri, "instance"),
+    ) {
+        ("/metrics", Some(namespace), Some(instance)) => ask(namespace, instance).await,
+        _ => Arc::default(),
+    }
+}
+
+/// A parameter of the query.
+fn asked_for(uri: &http::Uri, name: &str) -> Option<String> {
+    let query = uri.query().unwrap_or_default();
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    let (_, value) = pairs.find(|(key, _)| key == name)?;
+    Some(value.into_owned())
+}
+
+fn answer(
+    uri: &http::Uri,
+    gates: &Gates,
+    metrics: Option<&Metrics>,
+    app: &str,
+) -> Response<Full<Bytes>> {
     let (status, body) = match (uri.path(), metrics) {
         ("/livez" | "/healthz", _) if gates.alive() => (StatusCode::OK, "ok\n".to_owned()),
         ("/livez" | "/healthz", _) => (
@@ -140,7 +186,7 @@ fn answer(uri: &http::Uri, gates: &Gates, metrics: Option<&Metrics>) -> Response
             )
         }
         ("/metrics", Some(metrics)) => match figures(uri, metrics) {
-            Ok(text) => (StatusCode::OK, text),
+            Ok(text) => (StatusCode::OK, text + app),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },
         _ => (StatusCode::NOT_FOUND, "not found\n".to_owned()),
@@ -156,12 +202,7 @@ fn answer(uri: &http::Uri, gates: &Gates, metrics: Option<&Metrics>) -> Response
 
 /// All figures, or those of the Instance that the query names.
 fn figures(uri: &http::Uri, metrics: &Metrics) -> Result<String, prometheus::Error> {
-    let query = uri.query().unwrap_or_default();
-    let of = |name: &str| {
-        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(key, _)| key == name).map(|(_, value)| value)
-    };
-    match (of("namespace"), of("instance")) {
+    match (asked_for(uri, "namespace"), asked_for(uri, "instance")) {
         (None, None) => metrics.text(),
         (namespace, instance) => metrics.text_of(namespace.as_deref(), instance.as_deref()),
     }
@@ -175,18 +216,18 @@ mod tests {
     fn readiness_names_the_gate_that_is_closed() {
         let gates = Gates::new();
         assert_eq!(
-            answer(&"/readyz".parse().unwrap(), &gates, None).status(),
+            answer(&"/readyz".parse().unwrap(), &gates, None, "").status(),
             StatusCode::OK
         );
         gates.close("informer Service", "no list yet");
         assert_eq!(
-            answer(&"/readyz".parse().unwrap(), &gates, None).status(),
+            answer(&"/readyz".parse().unwrap(), &gates, None, "").status(),
             StatusCode::SERVICE_UNAVAILABLE
         );
         assert_eq!(gates.closed()["informer Service"], "no list yet");
         gates.open("informer Service");
         assert_eq!(
-            answer(&"/readyz".parse().unwrap(), &gates, None).status(),
+            answer(&"/readyz".parse().unwrap(), &gates, None, "").status(),
             StatusCode::OK
         );
     }
@@ -214,13 +255,29 @@ mod tests {
     fn a_runtime_that_stands_still_is_not_alive() {
         let gates = Gates::new();
         assert_eq!(
-            answer(&"/livez".parse().unwrap(), &gates, None).status(),
+            answer(&"/livez".parse().unwrap(), &gates, None, "").status(),
             StatusCode::OK
         );
         gates.last_beat.fetch_sub(121, Ordering::Relaxed);
         assert_eq!(
-            answer(&"/livez".parse().unwrap(), &gates, None).status(),
+            answer(&"/livez".parse().unwrap(), &gates, None, "").status(),
             StatusCode::INTERNAL_SERVER_ERROR
         );
+    }
+
+    #[tokio::test]
+    async fn an_application_is_asked_for_one_installation_alone() {
+        let ask: AskApp = Arc::new(|namespace, instance| {
+            Box::pin(async move { format!("{namespace}/{instance}").into() })
+        });
+        let of = async |uri: &str| app_figures(&uri.parse().unwrap(), &ask).await.to_string();
+        assert_eq!(of("/metrics?namespace=ns&instance=one").await, "ns/one");
+        for uri in [
+            "/metrics",
+            "/metrics?namespace=ns",
+            "/readyz?namespace=ns&instance=one",
+        ] {
+            assert_eq!(of(uri).await, "");
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! How the server is run where its own entrypoint is not enough.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use paperclip_e2e::harness::{Cluster, wait_for};
+use http::Request;
+use http_body_util::Full;
+use paperclip_e2e::harness::{Answer, Cluster, wait_for};
 use serde_json::json;
 
 use crate::installation::{Installation, NAME};
@@ -18,6 +21,7 @@ spec:
   image: {tag: 2026.916.1}
   deployment: {mode: local_trusted}
   availability: {serverDrain: {enabled: false}}
+  observability: {metrics: {enabled: true}}
 ";
 
 #[tokio::test]
@@ -36,6 +40,18 @@ async fn a_server_for_trusted_people_is_reached_through_its_service() -> Result<
     // It really is the mode that it says: nobody has to sign in.
     let companies = cluster.http_get(&service, "/api/companies").await?;
     assert_eq!(companies.status, 200, "{}", companies.text());
+
+    // It tells its figures to the operator, and needs no key for that.
+    let figures = of_app(&installed).await?;
+    for (name, value) in [
+        ("up", 1.0),
+        ("healthy", 1.0),
+        ("access", 1.0),
+        ("active_runs", 0.0),
+        ("spent_month_cents", 0.0),
+    ] {
+        assert_eq!(figures.get(name), Some(&value), "{name} of {figures:?}");
+    }
 
     // The server ends in good time and another comes, although somebody is in between.
     let uid = installed.server_uid().await?;
@@ -59,6 +75,60 @@ async fn a_server_for_trusted_people_is_reached_through_its_service() -> Result<
         "no container was started again"
     );
     Ok(())
+}
+
+/// What the operator says that the server says: value of `paperclip_app_<name>`, of one pod.
+async fn of_app(installed: &Installation<'_>) -> Result<BTreeMap<String, f64>> {
+    let query = format!("?namespace={}&instance={NAME}", installed.namespace.name);
+    let text = installed.operator.metrics_of(&query).await?;
+    let lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("paperclip_app_"));
+    Ok(lines
+        .filter_map(|line| {
+            let (name, rest) = line.split_once('{')?;
+            let (_, value) = rest.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        })
+        .collect())
+}
+
+/// Gives the operator a key, as an admin does.
+async fn give_key(installed: &Installation<'_>, signed_in: &Answer) -> Result<String> {
+    let cookies = signed_in.headers.get_all("set-cookie").iter();
+    let cookies: Vec<&str> = cookies
+        .filter_map(|c| c.to_str().ok()?.split(';').next())
+        .collect();
+    let request = Request::post("/api/board-api-keys")
+        .header("Host", "localhost:3100")
+        .header("Origin", "http://localhost:3100")
+        .header("Content-Type", "application/json")
+        .header("Cookie", cookies.join("; "));
+    let service = format!("{NAME}.{}.svc.cluster.local:3100", installed.namespace.name);
+    let body = Full::from(json!({"name": "operator", "expiresAt": null}).to_string());
+    let made = installed
+        .cluster
+        .http(&service, request.body(body)?)
+        .await?;
+    ensure!(made.status == 201, "{} {}", made.status, made.text());
+    let token = made.json()?["token"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "operator-key"}, "stringData": {"token": token}});
+    installed.namespace.apply(&secret.to_string()).await?;
+    let spec = json!({"spec": {"observability": {"metrics": {"enabled": true}},
+        "auth": {"operatorTokenSecretRef": {"name": "operator-key", "key": "token"}}}});
+    let patch = [
+        "patch",
+        "instance",
+        NAME,
+        "--type=merge",
+        "-p",
+        &spec.to_string(),
+    ];
+    installed.namespace.kubectl(&patch).await?;
+    Ok(token)
 }
 
 /// The admin is the only one who may have an account.
@@ -102,6 +172,58 @@ async fn hammer(installed: &Installation<'_>, tries: &AtomicUsize) -> Vec<String
     }
 }
 
+/// Runs, queue and cost are told with the admin's key and not without; the server is not touched by that.
+async fn figures_with_and_without_a_key(
+    installed: &Installation<'_>,
+    signed_in: &Answer,
+) -> Result<()> {
+    let uid = installed.server_uid().await?;
+    assert!(
+        of_app(installed).await?.is_empty(),
+        "nobody has asked for figures"
+    );
+    let token = give_key(installed, signed_in).await?;
+    installed.until_running().await?;
+    wait_for(
+        "the figures of the server",
+        Duration::from_secs(60),
+        async || {
+            let figures = of_app(installed).await?;
+            ensure!(figures.get("access") == Some(&1.0), "{figures:?}");
+            Ok(Some(figures))
+        },
+    )
+    .await
+    .map(|figures| {
+        for name in [
+            "up",
+            "healthy",
+            "active_runs",
+            "pending_wakes",
+            "draining",
+            "scheduled_agents",
+            "scheduler_lag_seconds",
+            "spent_month_cents",
+        ] {
+            assert!(figures.contains_key(name), "{name} of {figures:?}");
+        }
+    })?;
+    installed
+        .namespace
+        .kubectl(&["delete", "secret", "operator-key"])
+        .await?;
+    wait_for("health alone", Duration::from_secs(60), async || {
+        let figures = of_app(installed).await?;
+        let names: Vec<&str> = figures.keys().map(String::as_str).collect();
+        ensure!(names == ["access", "healthy", "up"], "{figures:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    assert_eq!(installed.server_uid().await?, uid);
+    assert!(!installed.operator.log().contains(&token));
+    Ok(())
+}
+
 /// So many answers of a server that is open.
 const ENOUGH: usize = 20;
 
@@ -120,6 +242,7 @@ async fn the_first_admin_is_there_before_anybody_can_come() -> Result<()> {
         .request("POST", "/api/auth/sign-in/email", Some(login))
         .await?;
     assert_eq!(answer.status, 200, "{}", answer.text());
+    figures_with_and_without_a_key(&installed, &answer).await?;
     let health = installed
         .request("GET", "/api/health", None)
         .await?

@@ -1,6 +1,7 @@
 //! The Instance controller: one pass in five steps. An Instance at rest costs no call at all.
 
 mod adoption;
+pub mod app_figures;
 mod applied;
 mod apply;
 pub mod build;
@@ -24,6 +25,7 @@ mod report;
 pub mod restore;
 mod retained;
 mod scheduler;
+mod server_api;
 mod status;
 mod undecodable;
 pub mod validate;

@@ -4,6 +4,7 @@
 
 use super::memory::Remembered;
 use super::observed::Observed;
+use super::server_api::get;
 use super::validate::Validated;
 use super::workload::WorkloadKind;
 use super::{Controller, Pass};
@@ -12,18 +13,12 @@ use crate::shared::names::manager;
 use crate::shared::views::Pod;
 use crate::shared::wish::Kind;
 use futures::future::join_all;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::StatusCode;
 use k8s_openapi::api::core;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 /// Where the agent of a server pod says whether its server wakes agents.
 pub const STATUS_PORT: u16 = 3102;
@@ -191,40 +186,17 @@ async fn ask(observed: &Observed, answers: &mut Answers) {
 /// What the agent of this pod says; `None`: nothing that can be relied upon.
 async fn wakes_agents(pod: &Pod) -> Option<bool> {
     let address: IpAddr = pod.address.as_deref()?.parse().ok()?;
-    let said = timeout(PATIENCE, get(SocketAddr::new(address, STATUS_PORT))).await;
-    let said = said.ok()?;
-    said.inspect_err(|error| tracing::debug!(%address, error, "the agent gives no answer"))
-        .ok()
+    wakes_agents_at(SocketAddr::new(address, STATUS_PORT)).await
 }
 
-/// What an agent answers.
-#[derive(Deserialize)]
-struct Said {
-    scheduler: bool,
-}
-
-async fn get(address: SocketAddr) -> Result<bool, String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let stream = TcpStream::connect(address).await.map_err(|e| text(&e))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|e| text(&e))?;
-    let request = Request::get("/status")
-        .header("Host", "agent")
-        .body(Empty::<Bytes>::new())
-        .map_err(|e| text(&e))?;
-    // The sender goes with its answer, and the connection ends with it.
-    let answer = async move {
-        let answer = sender.send_request(request).await.map_err(|e| text(&e))?;
-        if answer.status() != StatusCode::OK {
-            return Err(answer.status().to_string());
-        }
-        let body = Limited::new(answer.into_body(), 1024).collect().await;
-        let body = body.map_err(|e| e.to_string())?.to_bytes();
-        let said: Said = serde_json::from_slice(&body).map_err(|e| text(&e))?;
-        Ok(said.scheduler)
-    };
-    futures::join!(answer, connection).0
+async fn wakes_agents_at(address: SocketAddr) -> Option<bool> {
+    let said = get(address, "/status", None, PATIENCE).await;
+    let (status, said) = said
+        .inspect_err(|error| tracing::debug!(%address, error, "the agent gives no answer"))
+        .ok()?;
+    said["scheduler"]
+        .as_bool()
+        .filter(|_| status == StatusCode::OK)
 }
 
 #[cfg(test)]
@@ -279,32 +251,24 @@ mod tests {
 
     #[tokio::test]
     async fn an_agent_that_answers_nonsense_or_nothing_is_no_leader() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let serve = async |answer: &'static str| {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            tokio::spawn(async move {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut buffer = [0; 512];
-                let _ = stream.read(&mut buffer).await;
-                let _ = stream.write_all(answer.as_bytes()).await;
-            });
-            get(address).await
+        use super::super::server_api::tests::{http, served};
+        let said = async |answer: String| {
+            let address = served(move |_| answer.clone()).await;
+            wakes_agents_at(address).await
         };
-        let yes = "HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{\"scheduler\":true}";
-        assert_eq!(serve(yes).await, Ok(true));
-        let no = "HTTP/1.1 200 OK\r\ncontent-length: 19\r\n\r\n{\"scheduler\":false}";
-        assert_eq!(serve(no).await, Ok(false));
-        assert!(
-            serve("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
-                .await
-                .is_err()
+        assert_eq!(
+            said(http("200 OK", r#"{"scheduler":true}"#)).await,
+            Some(true)
         );
-        assert!(
-            serve("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
-                .await
-                .is_err()
+        assert_eq!(
+            said(http("200 OK", r#"{"scheduler":false}"#)).await,
+            Some(false)
         );
-        assert!(serve("").await.is_err());
+        assert_eq!(said(http("200 OK", "{}")).await, None);
+        assert_eq!(
+            said(http("404 Not Found", r#"{"scheduler":true}"#)).await,
+            None
+        );
+        assert_eq!(said(String::new()).await, None);
     }
 }

@@ -39,8 +39,8 @@ pub struct Auth {
     pub apple: Option<AuthApple>,
     /// Making of the first admin.
     pub bootstrap: Option<AuthBootstrap>,
-    /// API key (`pcp_board_…`) that the operator uses to drain the server, install plugins and change settings.
-    /// Default: made with the first admin. A key that you give is never renewed or revoked.
+    /// API key (`pcp_board_…`) of an admin, with which the operator asks the server for runs, queue and cost. Read each time
+    /// that it is used, so it may come after the server. Never renewed or revoked.
     pub operator_token_secret_ref: Option<SecretKeyRef>,
 }
 

@@ -1,9 +1,10 @@
 //! `spec.observability.metrics`: what Prometheus and Grafana get to see of an Instance. Pure.
 
-use super::findings::{Class, Findings};
+use super::findings::Findings;
 use super::forms;
-use crate::crd::instance::InstanceSpec;
-use crate::crd::text;
+use crate::crd::instance::{DeploymentMode, InstanceSpec};
+use crate::crd::{SecretKeyRef, text};
+use crate::shared::conditions::quote;
 use crate::shared::names;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -49,27 +50,47 @@ impl Monitoring<'_> {
     }
 }
 
+/// Where the operator's key for the server is.
+pub fn token(spec: &InstanceSpec) -> Option<&SecretKeyRef> {
+    let reference = spec.auth.as_ref()?.operator_token_secret_ref.as_ref()?;
+    (!reference.name.is_empty()).then_some(reference)
+}
+
+/// The server needs no key.
+fn is_trusted(spec: &InstanceSpec) -> bool {
+    let mode = spec.deployment.as_ref().and_then(|d| d.mode.as_ref());
+    mode.is_some_and(|m| *m == DeploymentMode::LocalTrusted)
+}
+
 /// Reads the section.
 pub fn monitoring<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Monitoring<'a> {
     const PATH: &str = "observability.metrics";
-    let Some(section) = spec
+    let section = spec
         .observability
         .as_ref()
-        .and_then(|o| o.metrics.as_deref())
-    else {
+        .and_then(|o| o.metrics.as_deref());
+    let on = section.is_some_and(|s| s.enabled == Some(true));
+    match token(spec) {
+        None if on && !is_trusted(spec) => out.warn(
+            "observability.metrics.enabled",
+            "without auth.operatorTokenSecretRef the server tells its health alone, not runs, queue and cost",
+        ),
+        Some(key) if !on => out.warn(
+            "auth.operatorTokenSecretRef",
+            format!(
+                "key \"{}\" of Secret \"{}\" is used for observability.metrics alone, which is off",
+                quote(&key.key),
+                quote(&key.name)
+            ),
+        ),
+        _ => {}
+    }
+    let Some(section) = section else {
         return Monitoring::default();
     };
     let monitor = section.service_monitor.as_ref();
     let rule = section.prometheus_rule.as_ref();
     let dashboard = section.grafana_dashboard.as_ref();
-    let on = section.enabled == Some(true);
-    if on {
-        out.add(
-            Class::NotImplemented,
-            "observability.metrics.enabled",
-            "figures of runs, queues and cost are not exported yet; those of the operator about this Instance are",
-        );
-    }
     let mut switched_on = |name: &str, enabled: Option<bool>| {
         if enabled == Some(true) && !on {
             out.overridden(
@@ -167,10 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn figures_that_are_not_exported_yet_are_named() {
+    fn without_a_key_it_is_said_what_the_server_does_not_tell() {
         let (wanted, said) = read("{enabled: true}");
         assert!(!wanted);
-        assert_eq!(said, ["NotImplemented spec.observability.metrics.enabled"]);
+        assert_eq!(
+            said,
+            ["AcceptedWithWarnings spec.observability.metrics.enabled"]
+        );
     }
 
     #[test]

@@ -55,7 +55,6 @@ fn follows(image: &Image) -> Option<bool> {
 
 missing! {
     "image.autoUpdate": |s| follows(s.image.as_ref()?);
-    "auth.operatorTokenSecretRef": |s| given!(s, auth.operator_token_secret_ref);
     "adapters.cloudSandbox": |s| on!(s, adapters.cloud_sandbox.enabled);
     "adapters.execution": |s| Some(*s.adapters.as_ref()?.execution.as_ref()?.mode.as_ref()? == ExecutionMode::Kubernetes);
     "plugins": |s| Some(!s.plugins.is_empty());
