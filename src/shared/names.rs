@@ -180,6 +180,10 @@ impl Names {
     pub fn bootstrap(&self) -> String {
         self.with("bootstrap")
     }
+    /// `N-operator-token`: the operator's key for the server's API.
+    pub fn operator_token(&self) -> String {
+        self.with("operator-token")
+    }
     /// `N-alerts`: alerts.
     pub fn alerts(&self) -> String {
         self.with("alerts")

@@ -5,10 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use http::Request;
-use http_body_util::Full;
-use paperclip_e2e::harness::{Answer, Cluster, wait_for};
-use serde_json::json;
+use paperclip_e2e::harness::{Cluster, wait_for};
+use serde_json::{Value, json};
 
 use crate::installation::{Installation, NAME};
 
@@ -93,44 +91,6 @@ async fn of_app(installed: &Installation<'_>) -> Result<BTreeMap<String, f64>> {
         .collect())
 }
 
-/// Gives the operator a key, as an admin does.
-async fn give_key(installed: &Installation<'_>, signed_in: &Answer) -> Result<String> {
-    let cookies = signed_in.headers.get_all("set-cookie").iter();
-    let cookies: Vec<&str> = cookies
-        .filter_map(|c| c.to_str().ok()?.split(';').next())
-        .collect();
-    let request = Request::post("/api/board-api-keys")
-        .header("Host", "localhost:3100")
-        .header("Origin", "http://localhost:3100")
-        .header("Content-Type", "application/json")
-        .header("Cookie", cookies.join("; "));
-    let service = format!("{NAME}.{}.svc.cluster.local:3100", installed.namespace.name);
-    let body = Full::from(json!({"name": "operator", "expiresAt": null}).to_string());
-    let made = installed
-        .cluster
-        .http(&service, request.body(body)?)
-        .await?;
-    ensure!(made.status == 201, "{} {}", made.status, made.text());
-    let token = made.json()?["token"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "operator-key"}, "stringData": {"token": token}});
-    installed.namespace.apply(&secret.to_string()).await?;
-    let spec = json!({"spec": {"observability": {"metrics": {"enabled": true}},
-        "auth": {"operatorTokenSecretRef": {"name": "operator-key", "key": "token"}}}});
-    let patch = [
-        "patch",
-        "instance",
-        NAME,
-        "--type=merge",
-        "-p",
-        &spec.to_string(),
-    ];
-    installed.namespace.kubectl(&patch).await?;
-    Ok(token)
-}
-
 /// The admin is the only one who may have an account.
 const ADMIN: &str = "
 apiVersion: v1
@@ -172,55 +132,67 @@ async fn hammer(installed: &Installation<'_>, tries: &AtomicUsize) -> Vec<String
     }
 }
 
-/// Runs, queue and cost are told with the admin's key and not without; the server is not touched by that.
-async fn figures_with_and_without_a_key(
-    installed: &Installation<'_>,
-    signed_in: &Answer,
-) -> Result<()> {
+/// Runs, queue and cost are told with a key, which the operator gets by itself, and not without; the server is not touched by that.
+async fn figures_with_and_without_a_key(installed: &Installation<'_>) -> Result<()> {
     let uid = installed.server_uid().await?;
     assert!(
         of_app(installed).await?.is_empty(),
         "nobody has asked for figures"
     );
-    let token = give_key(installed, signed_in).await?;
-    installed.until_running().await?;
-    wait_for(
-        "the figures of the server",
-        Duration::from_secs(60),
-        async || {
+    let change = async |spec: Value| {
+        let spec = json!({"spec": spec}).to_string();
+        let patch = ["patch", "instance", NAME, "--type=merge", "-p", &spec];
+        installed.namespace.kubectl(&patch).await
+    };
+    let all = [
+        "access",
+        "active_runs",
+        "draining",
+        "healthy",
+        "pending_wakes",
+        "scheduled_agents",
+        "scheduler_lag_seconds",
+        "spent_month_cents",
+        "up",
+    ];
+    let told = async |names: &[&str], access: f64| {
+        wait_for(&format!("{names:?}"), Duration::from_secs(60), async || {
             let figures = of_app(installed).await?;
-            ensure!(figures.get("access") == Some(&1.0), "{figures:?}");
-            Ok(Some(figures))
-        },
-    )
-    .await
-    .map(|figures| {
-        for name in [
-            "up",
-            "healthy",
-            "active_runs",
-            "pending_wakes",
-            "draining",
-            "scheduled_agents",
-            "scheduler_lag_seconds",
-            "spent_month_cents",
-        ] {
-            assert!(figures.contains_key(name), "{name} of {figures:?}");
-        }
-    })?;
-    installed
-        .namespace
-        .kubectl(&["delete", "secret", "operator-key"])
+            let found: Vec<&str> = figures.keys().map(String::as_str).collect();
+            ensure!(found == names && figures["access"] == access, "{figures:?}");
+            Ok(Some(()))
+        })
+        .await
+    };
+    change(json!({"observability": {"metrics": {"enabled": true}}})).await?;
+    told(&all, 1.0).await?;
+    let key = installed
+        .sql("select name, expires_at is null, revoked_at is null from board_api_keys")
         .await?;
-    wait_for("health alone", Duration::from_secs(60), async || {
-        let figures = of_app(installed).await?;
-        let names: Vec<&str> = figures.keys().map(String::as_str).collect();
-        ensure!(names == ["access", "healthy", "up"], "{figures:?}");
-        Ok(Some(()))
-    })
-    .await?;
+    assert_eq!(
+        key.trim(),
+        format!("operator of {}/{NAME}|t|t", installed.namespace.name)
+    );
+
+    let named =
+        |name: &str| json!({"auth": {"operatorTokenSecretRef": {"name": name, "key": "token"}}});
+    change(named("not-there")).await?;
+    told(&["access", "healthy", "up"], 0.0).await?;
+    change(named("my-paperclip-operator-token")).await?;
+    told(&all, 1.0).await?;
+
+    installed.until_running().await?;
     assert_eq!(installed.server_uid().await?, uid);
-    assert!(!installed.operator.log().contains(&token));
+    let secret = [
+        "get",
+        "secret",
+        "my-paperclip-operator-token",
+        "-o",
+        "jsonpath={.data.token}",
+    ];
+    let stored = installed.namespace.kubectl(&secret).await?;
+    ensure!(stored.len() > 20, "no key is stored");
+    assert!(!installed.operator.log().contains("pcp_board_"));
     Ok(())
 }
 
@@ -242,7 +214,7 @@ async fn the_first_admin_is_there_before_anybody_can_come() -> Result<()> {
         .request("POST", "/api/auth/sign-in/email", Some(login))
         .await?;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    figures_with_and_without_a_key(&installed, &answer).await?;
+    figures_with_and_without_a_key(&installed).await?;
     let health = installed
         .request("GET", "/api/health", None)
         .await?

@@ -3,12 +3,14 @@
 //! more than once in a few seconds, however often somebody asks us.
 
 use super::observed::Observed;
+use super::operator_key::{PREFIX, TOKEN_KEY};
 use super::server_api::get;
-use super::validate::{self, Input, validate};
+use super::validate::monitoring::OperatorKey;
+use super::validate::{Input, validate};
 use super::workload::WorkloadKind;
 use super::{Controller, Found, Learned};
 use crate::crd::instance::InstanceSpec;
-use crate::crd::{Instance, SecretKeyRef, SecretText};
+use crate::crd::{Instance, SecretText};
 use crate::shared::cache::{Key, Seen};
 use crate::shared::guarded::Guarded;
 use crate::shared::views::Pod;
@@ -150,9 +152,11 @@ impl Controller {
             WorkloadKind::of(&instance.spec),
             &key.name,
         );
-        let token = match validate::monitoring::token(&instance.spec) {
-            Some(reference) => self.token(key, reference).await,
-            None => None,
+        let made = v.id.names.operator_token();
+        let token = match v.monitoring.key {
+            OperatorKey::Given(reference) => self.token(key, &reference.name, &reference.key).await,
+            OperatorKey::Made => self.token(key, &made, TOKEN_KEY).await,
+            OperatorKey::None => None,
         };
         let may_ask = token.is_some() || v.access.local_trusted;
         let pods: Vec<(&str, SocketAddr)> = observed
@@ -183,20 +187,19 @@ impl Controller {
     }
 
     /// The key, if it is there and looks like one.
-    async fn token(&self, key: &Key, reference: &SecretKeyRef) -> Option<SecretText> {
+    async fn token(&self, key: &Key, secret: &str, of: &str) -> Option<SecretText> {
         let kind = Kind::of::<Secret>();
         let api = &self.context.api;
-        let found = api.get(&kind, &key.namespace, &reference.name).await;
+        let found = api.get(&kind, &key.namespace, secret).await;
         let found = found
             .inspect_err(
                 |error| tracing::warn!(instance = %key, %error, "the operator's key is not read"),
             )
             .ok()??;
-        let value = found["data"].get(&reference.key)?.clone();
+        let value = found["data"].get(of)?.clone();
         let bytes: ByteString = serde_json::from_value(value).ok()?;
         let text = String::from_utf8(bytes.0).ok()?;
-        text.starts_with("pcp_board_")
-            .then(|| SecretText::from(text))
+        text.starts_with(PREFIX).then(|| SecretText::from(text))
     }
 }
 
@@ -207,7 +210,8 @@ fn is_on(spec: &InstanceSpec) -> bool {
         .is_some_and(|m| m.enabled == Some(true))
 }
 
-fn address(pod: &Pod, port: u16) -> Option<SocketAddr> {
+/// Where the server of a pod listens.
+pub fn address(pod: &Pod, port: u16) -> Option<SocketAddr> {
     let address: IpAddr = pod.address.as_deref()?.parse().ok()?;
     Some(SocketAddr::new(address, port))
 }

@@ -52,6 +52,10 @@ pub async fn hand_over_data(
             all.push((&secrets, name));
         }
     }
+    let token = id.names.operator_token();
+    if listed.is_some_and(|m| m.secrets.contains(&token)) {
+        all.push((&secrets, token));
+    }
     for (kind, name) in all {
         let Some(live) = api.get(kind, id.namespace, &name).await? else {
             continue;

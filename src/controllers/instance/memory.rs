@@ -2,6 +2,7 @@
 //! and no value of a Secret is in it.
 
 use super::found::Learned;
+use super::operator_key::Making;
 use super::scheduler::Answers;
 use crate::shared::cache::Key;
 use std::collections::HashMap;
@@ -33,6 +34,8 @@ pub struct Remembered {
     pub found_policy: Option<Arc<serde_json::Value>>,
     /// Generation of the spec for which another kind of workload did not become ready.
     pub switch_given_up: Option<i64>,
+    /// How the making of the operator's key for the server stands.
+    pub operator_key: Making,
     /// Which pod said that it wakes agents.
     pub answers: Answers,
     /// Version and image that the metrics show.
@@ -51,6 +54,7 @@ impl Remembered {
             outdated: None,
             found_policy: None,
             switch_given_up: None,
+            operator_key: Making::default(),
             answers: Answers::default(),
             info: None,
         }

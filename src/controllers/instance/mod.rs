@@ -20,6 +20,7 @@ mod hosts;
 mod keys;
 mod memory;
 mod observed;
+mod operator_key;
 mod prune;
 mod report;
 pub mod restore;
@@ -297,6 +298,8 @@ impl Controller {
             done.applied = Box::pin(writes).await?;
             done.plan = Some(plan);
             self.mark_pods(pass, v, remembered).await;
+            self.make_operator_key(pass, v, found.looked, remembered, &mut done.keys)
+                .await;
             self.clear_restore_from(pass, &before).await?;
         }
         done.outside = status::Outside::of(&found);

@@ -200,9 +200,14 @@ impl Observed {
             .map(AsRef::as_ref)
     }
 
+    /// Pods of the server that are ready.
+    pub fn serving(&self) -> impl Iterator<Item = &Arc<Seen<Pod>>> {
+        self.pods.iter().filter(|p| p.view.ready && !p.deleting)
+    }
+
     /// At least one pod of the server is ready.
-    pub fn serving(&self) -> bool {
-        self.pods.iter().any(|p| p.view.ready && !p.deleting)
+    pub fn serves(&self) -> bool {
+        self.serving().next().is_some()
     }
 
     /// What counts of what runs the server.

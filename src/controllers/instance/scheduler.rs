@@ -52,23 +52,16 @@ impl Answers {
     /// The pod that said so, if it is still ready.
     pub fn leader(&self, observed: &Observed) -> Option<&str> {
         let leader = self.leader.as_deref()?;
-        serving(observed)
+        observed
+            .serving()
             .any(|p| *p.key.name == *leader)
             .then_some(leader)
     }
 }
 
-/// Pods that serve.
-fn serving(observed: &Observed) -> impl Iterator<Item = &Arc<Seen<Pod>>> {
-    let pods = observed.pods.iter();
-    pods.filter(|p| p.view.ready && !p.deleting)
-}
-
 /// Somebody has to be asked: of a StatefulSet the first pod alone may wake agents.
 pub fn must_be_asked(v: &Validated<'_>, observed: &Observed) -> bool {
-    v.scale.gated
-        && observed.workloads.kind == WorkloadKind::Deployment
-        && serving(observed).next().is_some()
+    v.scale.gated && observed.workloads.kind == WorkloadKind::Deployment && observed.serves()
 }
 
 /// The pod that wakes agents; `None`: nobody knows, or nobody does.
@@ -85,7 +78,8 @@ pub fn leader<'a>(
         // The others never ask for the right.
         WorkloadKind::StatefulSet => {
             let first = format!("{}-0", v.id.name);
-            serving(observed)
+            observed
+                .serving()
                 .find(|p| *p.key.name == *first)
                 .map(|p| &*p.key.name)
         }
@@ -160,13 +154,13 @@ impl Controller {
 
 /// Asks all that serve, at the same time, unless they were asked a moment ago.
 async fn ask(observed: &Observed, answers: &mut Answers) {
-    let mut pods: Vec<Arc<str>> = serving(observed).map(|p| p.key.name.clone()).collect();
+    let mut pods: Vec<Arc<str>> = observed.serving().map(|p| p.key.name.clone()).collect();
     pods.sort();
     let recent = |at: Instant| at.elapsed() < answers.hold_for();
     if answers.at.is_some_and(recent) && pods == answers.pods {
         return;
     }
-    let said = join_all(serving(observed).map(async |pod| {
+    let said = join_all(observed.serving().map(async |pod| {
         let wakes = wakes_agents(&pod.view).await == Some(true);
         wakes.then(|| pod.key.name.clone())
     }))

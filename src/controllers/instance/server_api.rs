@@ -2,10 +2,10 @@
 //! key.
 
 use crate::crd::SecretText;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -16,7 +16,18 @@ use tokio::time::timeout;
 /// The longest answer.
 const LONGEST: usize = 4 << 20;
 
-/// Asks. Every answer in JSON counts, whatever its status.
+/// An answer.
+#[derive(Debug)]
+pub struct Said {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; null if it is no JSON.
+    pub body: Value,
+}
+
+/// Asks with a GET. Every answer in JSON counts, whatever its status.
 ///
 /// # Errors
 /// In words, for logs.
@@ -26,18 +37,7 @@ pub async fn get(
     key: Option<&SecretText>,
     within: Duration,
 ) -> Result<(StatusCode, Value), String> {
-    let asked = timeout(within, exchange(address, path, key)).await;
-    asked.map_err(|_| format!("no answer within {} ms", within.as_millis()))?
-}
-
-async fn exchange(
-    address: SocketAddr,
-    path: &str,
-    key: Option<&SecretText>,
-) -> Result<(StatusCode, Value), String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    // Every server takes this name for its own.
-    let mut request = Request::get(path).header(HOST, "localhost");
+    let mut request = Request::get(path);
     if let Some(key) = key {
         let bearer = format!("Bearer {}", key.reveal().trim());
         let mut value =
@@ -45,7 +45,34 @@ async fn exchange(
         value.set_sensitive(true);
         request = request.header(AUTHORIZATION, value);
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|e| text(&e))?;
+    let request = request.body(Full::default()).map_err(|e| e.to_string())?;
+    let said = send(address, request, within).await?;
+    if said.body.is_null() {
+        return Err(format!("{}, and no JSON", said.status));
+    }
+    Ok((said.status, said.body))
+}
+
+/// Sends a request.
+///
+/// # Errors
+/// In words, for logs.
+pub async fn send(
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+    within: Duration,
+) -> Result<Said, String> {
+    let said = timeout(within, exchange(address, request)).await;
+    said.map_err(|_| format!("no answer within {} ms", within.as_millis()))?
+}
+
+async fn exchange(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Result<Said, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    // Every server takes this name for its own.
+    let host = HeaderValue::from_str(&format!("localhost:{}", address.port()));
+    request
+        .headers_mut()
+        .insert(HOST, host.map_err(|e| text(&e))?);
     let stream = TcpStream::connect(address).await.map_err(|e| text(&e))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -53,11 +80,14 @@ async fn exchange(
     // The sender goes with its answer, and the connection ends with it.
     let answer = async move {
         let answer = sender.send_request(request).await.map_err(|e| text(&e))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), LONGEST).collect().await;
+        let (head, body) = answer.into_parts();
+        let body = Limited::new(body, LONGEST).collect().await;
         let body = body.map_err(|e| e.to_string())?.to_bytes();
-        let value = serde_json::from_slice(&body).map_err(|_| format!("{status}, and no JSON"))?;
-        Ok((status, value))
+        Ok(Said {
+            status: head.status,
+            headers: head.headers,
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+        })
     };
     futures::join!(answer, connection).0
 }

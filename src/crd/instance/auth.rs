@@ -40,7 +40,8 @@ pub struct Auth {
     /// Making of the first admin.
     pub bootstrap: Option<AuthBootstrap>,
     /// API key (`pcp_board_…`) of an admin, with which the operator asks the server for runs, queue and cost. Read each time
-    /// that it is used, so it may come after the server. Never renewed or revoked.
+    /// that it is used, so it may come after the server. Never renewed or revoked. Default: one that the operator makes with the
+    /// adminUser's password, as soon as figures are wanted.
     pub operator_token_secret_ref: Option<SecretKeyRef>,
 }
 

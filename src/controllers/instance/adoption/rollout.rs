@@ -84,7 +84,7 @@ pub fn decide(instance: &Instance, observed: &Observed, asked: &str) -> Rollout 
     if !observed.jobs.is_empty() {
         return Rollout::Begun(Cause::Underway);
     }
-    if !observed.serving() {
+    if !observed.serves() {
         return Rollout::Begun(Cause::Down);
     }
     let note = format!("{generation}-{asked}");

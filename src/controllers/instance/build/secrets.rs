@@ -2,12 +2,15 @@
 //! come in.
 
 use super::kept;
+use crate::controllers::instance::operator_key::TOKEN_KEY;
 use crate::controllers::instance::validate::admin::{EMAIL_KEY, PASSWORD_KEY};
 use crate::controllers::instance::validate::keys::{APP_KEYS, HASH_KEY, MASTER_KEY, SESSION_KEY};
 use crate::controllers::instance::validate::names::Identity;
-use crate::shared::names::Component;
+use crate::crd::SecretText;
+use crate::shared::names::{ANNOTATION_APPLIED_HASH, Component};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use serde_json::{Value, json};
 
 /// Which Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,4 +64,14 @@ pub fn build(
         type_: Some("Opaque".into()),
         ..Secret::default()
     }
+}
+
+/// Secret `N-operator-token`, as it is sent. `of`: the data that know the key.
+pub fn operator_token(id: &Identity<'_>, of: &str, token: &SecretText) -> Value {
+    let mut metadata = kept(id, &id.names.operator_token(), Component::Server);
+    metadata.annotations = Some([(ANNOTATION_APPLIED_HASH.to_owned(), of.to_owned())].into());
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque",
+        "stringData": {TOKEN_KEY: token.reveal()},
+    })
 }

@@ -17,7 +17,7 @@ pub fn phase(scene: &Scene<'_>, parts: &[Part], sum: &Sum, elapsed: &Elapsed) ->
     if Restores::of(scene.instance, scene.observed).is_active() {
         return Phase::Restoring;
     }
-    if sum.stalled.is_some() && !scene.observed.serving() && !scene.suspended() {
+    if sum.stalled.is_some() && !scene.observed.serves() && !scene.suspended() {
         return Phase::Failed;
     }
     let stopped = parts

@@ -133,7 +133,7 @@ fn ready(scene: &Scene<'_>, parts: &[Part], stalled: bool) -> Fact {
                 "RolloutInProgress" | "MigrationRunning" | "WaitingForDatabase"
             )
     };
-    let rolling = scene.observed.serving() && !stalled && lacking.iter().all(on_its_way);
+    let rolling = scene.observed.serves() && !stalled && lacking.iter().all(on_its_way);
     if rolling {
         return Fact::new("Ready", Truth::Unknown, "Progressing", message);
     }

@@ -2,6 +2,7 @@
 
 use super::findings::Findings;
 use super::forms;
+use super::not_implemented::{bootstrap_is_off, has_admin};
 use crate::crd::instance::{DeploymentMode, InstanceSpec};
 use crate::crd::{SecretKeyRef, text};
 use crate::shared::conditions::quote;
@@ -23,6 +24,20 @@ pub struct Monitoring<'a> {
     pub alerts: Option<Alerts<'a>>,
     /// Dashboards.
     pub dashboards: Option<Dashboards<'a>>,
+    /// The operator's key for the server.
+    pub key: OperatorKey<'a>,
+}
+
+/// The operator's key for the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OperatorKey<'a> {
+    /// None is needed, or none can be had.
+    #[default]
+    None,
+    /// The user's.
+    Given(&'a SecretKeyRef),
+    /// Ours, made with the first admin's password.
+    Made,
 }
 
 /// Alerts.
@@ -51,7 +66,7 @@ impl Monitoring<'_> {
 }
 
 /// Where the operator's key for the server is.
-pub fn token(spec: &InstanceSpec) -> Option<&SecretKeyRef> {
+fn token(spec: &InstanceSpec) -> Option<&SecretKeyRef> {
     let reference = spec.auth.as_ref()?.operator_token_secret_ref.as_ref()?;
     (!reference.name.is_empty()).then_some(reference)
 }
@@ -70,21 +85,29 @@ pub fn monitoring<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Monitoring<
         .as_ref()
         .and_then(|o| o.metrics.as_deref());
     let on = section.is_some_and(|s| s.enabled == Some(true));
-    match token(spec) {
-        None if on && !is_trusted(spec) => out.warn(
-            "observability.metrics.enabled",
-            "without auth.operatorTokenSecretRef the server tells its health alone, not runs, queue and cost",
-        ),
-        Some(key) if !on => out.warn(
-            "auth.operatorTokenSecretRef",
-            format!(
-                "key \"{}\" of Secret \"{}\" is used for observability.metrics alone, which is off",
-                quote(&key.key),
-                quote(&key.name)
-            ),
-        ),
-        _ => {}
-    }
+    let key = match token(spec) {
+        Some(key) if on => OperatorKey::Given(key),
+        Some(key) => {
+            out.warn(
+                "auth.operatorTokenSecretRef",
+                format!(
+                    "key \"{}\" of Secret \"{}\" is used for observability.metrics alone, which is off",
+                    quote(&key.key),
+                    quote(&key.name)
+                ),
+            );
+            OperatorKey::None
+        }
+        None if !on || is_trusted(spec) => OperatorKey::None,
+        None if has_admin(spec) && !bootstrap_is_off(spec) => OperatorKey::Made,
+        None => {
+            out.warn(
+                "observability.metrics.enabled",
+                "without auth.adminUser or auth.operatorTokenSecretRef the server tells its health alone, not runs, queue and cost",
+            );
+            OperatorKey::None
+        }
+    };
     let Some(section) = section else {
         return Monitoring::default();
     };
@@ -104,6 +127,7 @@ pub fn monitoring<'a>(spec: &'a InstanceSpec, out: &mut Findings) -> Monitoring<
     let rule = rule.filter(|r| switched_on("prometheusRule", r.enabled));
     let dashboard = dashboard.filter(|d| switched_on("grafanaDashboard", d.enabled));
     Monitoring {
+        key,
         interval: monitor.map(|m| text(m.interval.as_ref()).unwrap_or("30s")),
         alerts: rule.map(|r| {
             let base = text(r.runbook_base_url.as_ref());
