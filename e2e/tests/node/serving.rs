@@ -159,7 +159,10 @@ async fn figures_with_and_without_a_key(installed: &Installation<'_>) -> Result<
         wait_for(&format!("{names:?}"), Duration::from_secs(60), async || {
             let figures = of_app(installed).await?;
             let found: Vec<&str> = figures.keys().map(String::as_str).collect();
-            ensure!(found == names && figures["access"] == access, "{figures:?}");
+            ensure!(
+                found == names && figures.get("access") == Some(&access),
+                "{figures:?}"
+            );
             Ok(Some(()))
         })
         .await

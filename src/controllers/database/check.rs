@@ -34,6 +34,9 @@ const LASTING: [Duration; 2] = [Duration::from_secs(60), HOUR];
 /// How soon the last word of a Job that has just ended is looked for.
 const SOON: Duration = Duration::from_secs(1);
 
+/// A Job, and its pods.
+pub type JobWithPods = (Arc<Seen<Job>>, Vec<Arc<Seen<Pod>>>);
+
 /// What a pass knows.
 pub struct Input<'a> {
     /// As it was read at the start.
@@ -43,7 +46,7 @@ pub struct Input<'a> {
     /// What that refers to.
     pub found: &'a Found,
     /// The Jobs of this object, each with its pods.
-    pub jobs: &'a [(Arc<Seen<Job>>, Vec<Arc<Seen<Pod>>>)],
+    pub jobs: &'a [JobWithPods],
     /// Now.
     pub now: Timestamp,
 }
@@ -121,19 +124,17 @@ pub fn decide(input: &Input<'_>) -> Check {
                 .is_none_or(|of| job.view.metadata.annotations.applied_hash.as_deref() == Some(of))
     });
     let mut kept = current.map(|(job, _)| job.key.clone());
-    match current {
-        Some((job, pods)) => ended(input, job, pods, before.as_ref(), &mut check),
-        None => {
-            check.due = of
-                .filter(|of| {
-                    let known = before.as_ref();
-                    known.is_none_or(|b| b.of.as_ref() != Some(of) || is_over(b, input.now))
-                        || is_asked_for(input.object)
-                })
-                .map(|of| due(input, of, before.as_ref()));
-            if check.due.is_none() {
-                kept = last.map(|name| Key::new(&namespace(input.object), name));
-            }
+    if let Some((job, pods)) = current {
+        ended(input, job, pods, before.as_ref(), &mut check);
+    } else {
+        let known = before.as_ref();
+        let is_due = |of: &String| {
+            known.is_none_or(|b| b.of.as_ref() != Some(of) || is_over(b, input.now))
+                || is_asked_for(input.object)
+        };
+        check.due = of.filter(is_due).map(|of| due(input, of, known));
+        if check.due.is_none() {
+            kept = last.map(|name| Key::new(&namespace(input.object), name));
         }
     }
     let stale = input.jobs.iter().map(|(job, _)| &job.key);
@@ -266,14 +267,12 @@ fn is_within_the_pod(input: &Input<'_>, asked: bool) -> bool {
         (External::Reference { secret, .. }, Known::Present(found)) => found.text(&secret.key),
         _ => None,
     };
-    match text {
-        Some(text) => Endpoint::of(text, PORT).is_some_and(|e| e.is_loopback()),
-        None => {
-            let status = input.object.status.as_ref();
-            let said = status.and_then(|s| find(&s.conditions, "Reachable"));
-            !asked && said.is_some_and(|c| c.reason == NOT_CHECKED)
-        }
+    if let Some(text) = text {
+        return Endpoint::of(text, PORT).is_some_and(|e| e.is_loopback());
     }
+    let status = input.object.status.as_ref();
+    let said = status.and_then(|s| find(&s.conditions, "Reachable"));
+    !asked && said.is_some_and(|c| c.reason == NOT_CHECKED)
 }
 
 fn namespace(object: &PaperclipDatabase) -> String {

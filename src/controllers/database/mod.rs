@@ -30,7 +30,6 @@ use crate::shared::context::Context;
 use crate::shared::controller::{Again, Failure, Reconcile};
 use crate::shared::guarded::Guarded;
 use crate::shared::names::{ANNOTATION_TRACEPARENT, Names, is_hands_off, manager};
-use crate::shared::views::{Job, Pod};
 use crate::shared::wish::Kind;
 use crate::shared::{finalizer, random};
 use apply::{Applied, Writer};
@@ -197,7 +196,7 @@ impl Controller {
     }
 
     /// The Jobs that ask a database of somebody else, each with its pods.
-    fn checks(&self, seen: &Object) -> Vec<(Arc<Seen<Job>>, Vec<Arc<Seen<Pod>>>)> {
+    fn checks(&self, seen: &Object) -> Vec<check::JobWithPods> {
         let jobs = self.caches.jobs.controlled_by(&seen.uid).into_iter();
         jobs.filter(|job| check::is_check(job))
             .map(|job| {

@@ -2,24 +2,22 @@
 
 use super::*;
 use crate::controllers::database::apply::Applied;
-use crate::controllers::database::check::{self, Check, needs_look};
+use crate::controllers::database::check::{self, Check, JobWithPods, needs_look};
 use crate::controllers::database::status::{Observed, of};
 use crate::controllers::database::validate::Engine;
 use crate::crd::database::PaperclipDatabaseStatus;
 use crate::shared::conditions::find;
-use crate::shared::views::{Job, Pod};
+use crate::shared::views::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
-
-type Jobs = Vec<(Arc<Seen<Job>>, Vec<Arc<Seen<Pod>>>)>;
 
 /// What is decided about asking; `None`: nobody is to be asked.
 pub fn checked(
     object: &PaperclipDatabase,
     found: &Found,
     verdict: &Verdict,
-    jobs: &[(Arc<Seen<Job>>, Vec<Arc<Seen<Pod>>>)],
+    jobs: &[JobWithPods],
     now: Timestamp,
 ) -> Option<Check> {
     let Verdict::Accepted(validated) = verdict else {
@@ -48,7 +46,7 @@ fn reads(version: &str) -> Known<StoredSecret> {
 struct World {
     object: PaperclipDatabase,
     found: Found,
-    jobs: Jobs,
+    jobs: Vec<JobWithPods>,
     now: i64,
 }
 
