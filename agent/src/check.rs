@@ -8,8 +8,8 @@ use tokio_postgres::SimpleQueryMessage;
 use crate::database::{ConnectError, Connection};
 use crate::environment::Environment;
 use crate::migrate::rights;
-use crate::process::StopSignals;
-use crate::result::{Exit, Failure, Record, Success};
+use crate::process::unless_stopped;
+use crate::result::{Failure, Record, Success};
 use crate::target::{QueryError, Target, server_version};
 
 /// How often it is looked whether two connections share one process of the server.
@@ -18,17 +18,7 @@ const LOOKS: usize = 3;
 /// Runs the command.
 pub async fn run(environment: &Environment) -> ExitCode {
     let mut record = Record::start("check", environment);
-    let outcome = match StopSignals::listen() {
-        Ok(mut stop) => tokio::select! {
-            outcome = steps(environment, &mut record) => outcome,
-            signal = stop.next() => Err(Failure::terminated(signal)),
-        },
-        Err(error) => Err(Failure {
-            exit: Exit::Internal,
-            code: "Internal",
-            message: error.to_string(),
-        }),
-    };
+    let outcome = unless_stopped(steps(environment, &mut record)).await;
     record.finish(outcome)
 }
 

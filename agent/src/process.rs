@@ -15,6 +15,8 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use tokio::process::Child;
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
+use crate::result::{Failure, Success};
+
 /// The signals that ask this process to end.
 pub struct StopSignals {
     term: Signals,
@@ -39,6 +41,17 @@ impl StopSignals {
             _ = self.int.recv() => "SIGINT",
             _ = self.quit.recv() => "SIGQUIT",
         }
+    }
+}
+
+/// Does `work`, unless a signal asks for the end before it is done: then it is dropped.
+pub async fn unless_stopped(
+    work: impl Future<Output = Result<Success, Failure>>,
+) -> Result<Success, Failure> {
+    let mut stop = StopSignals::listen().map_err(|error| Failure::internal(&error))?;
+    tokio::select! {
+        outcome = work => outcome,
+        signal = stop.next() => Err(Failure::terminated(signal)),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::backup::MANIFEST;
 use crate::environment::{Environment, EnvironmentError};
-use crate::process::StopSignals;
+use crate::process::unless_stopped;
 use crate::result::{Exit, Failure, Reason, Record, Success};
 use crate::storage::error::StorageError;
 use crate::storage::{Content, Destination};
@@ -52,17 +52,7 @@ impl Reason for PruneError {
 /// Runs the command.
 pub async fn run(environment: &Environment) -> ExitCode {
     let mut record = Record::start("prune", environment);
-    let outcome = match StopSignals::listen() {
-        Ok(mut stop) => tokio::select! {
-            outcome = steps(environment, &mut record) => outcome,
-            signal = stop.next() => Err(Failure::terminated(signal)),
-        },
-        Err(error) => Err(Failure {
-            exit: Exit::Internal,
-            code: "Internal",
-            message: error.to_string(),
-        }),
-    };
+    let outcome = unless_stopped(steps(environment, &mut record)).await;
     record.finish(outcome)
 }
 

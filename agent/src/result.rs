@@ -88,6 +88,15 @@ impl<E: Reason> From<E> for Failure {
 }
 
 impl Failure {
+    /// A fault of the agent or of the system below it.
+    pub fn internal(error: &std::io::Error) -> Self {
+        Self {
+            exit: Exit::Internal,
+            code: "Internal",
+            message: one_line(&error.to_string()),
+        }
+    }
+
     /// The process was asked to end before it was done.
     pub fn terminated(signal: &str) -> Self {
         Self {

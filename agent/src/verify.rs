@@ -21,7 +21,7 @@ use crate::output::log;
 use crate::postgres::binaries::Binaries;
 use crate::postgres::credentials::SUPERUSER;
 use crate::postgres::initialise::arguments;
-use crate::process::{StopSignals, how_ended};
+use crate::process::{how_ended, unless_stopped};
 use crate::redact::Redactor;
 use crate::restore::input::{Keys, Source};
 use crate::restore::manifest::Manifest;
@@ -37,13 +37,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 pub async fn run(environment: &Environment) -> ExitCode {
     let mut record = Record::start("verify", environment);
     let scratch = environment.path("PAPERCLIP_AGENT_SCRATCH", "/tmp/verify");
-    let outcome = match StopSignals::listen() {
-        Ok(mut stop) => tokio::select! {
-            outcome = steps(environment, &scratch, &mut record) => outcome,
-            signal = stop.next() => Err(Failure::terminated(signal)),
-        },
-        Err(error) => Err(RestoreError::System(error.to_string()).into()),
-    };
+    let outcome = unless_stopped(steps(environment, &scratch, &mut record)).await;
     let _ = fs::remove_dir_all(&scratch);
     record.finish(outcome)
 }

@@ -78,6 +78,9 @@ pub struct Metrics {
     process_cpu: Gauge,
 }
 
+const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
+const PROCESS_CPU: &str = "process_cpu_seconds_total";
+
 const SECONDS: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
@@ -288,8 +291,8 @@ impl Metrics {
                 &["instance", "namespace", "resource"],
             )?,
             process_start: gauge("process_start_time_seconds", "Start of the process")?,
-            process_memory: gauge("process_resident_memory_bytes", "Resident memory")?,
-            process_cpu: gauge("process_cpu_seconds_total", "User and system CPU time")?,
+            process_memory: gauge(PROCESS_MEMORY, "Resident memory")?,
+            process_cpu: gauge(PROCESS_CPU, "User and system CPU time")?,
             names: names.take(),
             registry,
         };
@@ -342,16 +345,21 @@ impl Metrics {
     /// # Errors
     /// If a series cannot be written.
     pub fn text(&self) -> Result<String, prometheus::Error> {
-        self.read_process();
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let unread = self.read_process();
+        let mut families = self.registry.gather();
+        // A figure that nobody could read is absent, not nothing.
+        families.retain(|f| !unread.contains(&f.name()));
+        TextEncoder::new().encode_to_string(&families)
     }
 
-    /// Kernel's figures of this process, if `/proc` has them.
-    fn read_process(&self) {
+    /// Kernel's figures of this process, if `/proc` has them; names of those that it has not.
+    fn read_process(&self) -> Vec<&'static str> {
+        let mut unread = vec![PROCESS_MEMORY, PROCESS_CPU];
         if let Ok(statm) = std::fs::read_to_string("/proc/self/statm")
             && let Some(pages) = statm.split(' ').nth(1).and_then(|p| p.parse::<f64>().ok())
         {
             self.process_memory.set(pages * 4096.0);
+            unread.retain(|name| *name != PROCESS_MEMORY);
         }
         if let Ok(stat) = std::fs::read_to_string("/proc/self/stat")
             && let Some((_, rest)) = stat.rsplit_once(") ")
@@ -363,7 +371,9 @@ impl Metrics {
                 .filter_map(|t| t.parse::<f64>().ok())
                 .sum();
             self.process_cpu.set(ticks / 100.0);
+            unread.retain(|name| *name != PROCESS_CPU);
         }
+        unread
     }
 
     /// The queue of controller `name`.

@@ -74,11 +74,7 @@ pub async fn run(environment: &Environment) -> ExitCode {
     let mut record = Record::start("backup", environment);
     let outcome = match StopSignals::listen() {
         Ok(mut stop) => steps(environment, &mut record, &mut stop).await,
-        Err(error) => Err(Failure {
-            exit: Exit::Internal,
-            code: "Internal",
-            message: error.to_string(),
-        }),
+        Err(error) => Err(Failure::internal(&error)),
     };
     record.finish(outcome)
 }

@@ -15,7 +15,7 @@ use crate::layout::{self, Layout};
 use crate::migrate::journal::Journal;
 use crate::process::StopSignals;
 use crate::redact::Redactor;
-use crate::result::{Exit, Failure, Record, Success};
+use crate::result::{Failure, Record, Success};
 use crate::target::{Target, server_version};
 
 /// Runs the command.
@@ -23,11 +23,7 @@ pub async fn run(environment: &Environment) -> ExitCode {
     let mut record = Record::start("migrate", environment);
     let outcome = match StopSignals::listen() {
         Ok(mut stop) => steps(environment, &mut record, &mut stop).await,
-        Err(error) => Err(Failure {
-            exit: Exit::Internal,
-            code: "Internal",
-            message: error.to_string(),
-        }),
+        Err(error) => Err(Failure::internal(&error)),
     };
     record.finish(outcome)
 }

@@ -17,7 +17,7 @@ use crate::backup::MANIFEST;
 use crate::backup::dump::Client;
 use crate::environment::Environment;
 use crate::migrate::journal::Journal;
-use crate::process::StopSignals;
+use crate::process::unless_stopped;
 use crate::result::{Exit, Failure, Reason, Record, Success};
 use crate::target::server_version;
 use input::Input;
@@ -82,14 +82,8 @@ impl Reason for RestoreError {
 /// Runs the command.
 pub async fn run(environment: &Environment) -> ExitCode {
     let mut record = Record::start("restore", environment);
-    let outcome = match StopSignals::listen() {
-        Ok(mut stop) => tokio::select! {
-            outcome = steps(environment, &mut record) => outcome,
-            // Whoever is dropped ends its programs, and the database goes back to what it was.
-            signal = stop.next() => Err(Failure::terminated(signal)),
-        },
-        Err(error) => Err(RestoreError::System(error.to_string()).into()),
-    };
+    // Whoever is dropped ends its programs, and the database goes back to what it was.
+    let outcome = unless_stopped(steps(environment, &mut record)).await;
     record.finish(outcome)
 }
 

@@ -12,18 +12,10 @@ use paperclip_e2e::harness::{Cluster, wait_for};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::installation::{Installation, MINUTE, NAME, is_ready};
+use crate::installation::{Installation, MINUTE, NAME, TRUSTED, is_ready};
 
-/// Two servers that keep nothing, and anybody who reaches them may use them.
-const TWO: &str = "
-apiVersion: paperclip.inc/v1alpha1
-kind: Instance
-metadata: {name: my-paperclip}
-spec:
-  image: {tag: 2026.916.1}
-  deployment: {mode: local_trusted}
-  storage: {persistence: {enabled: false}}
-  heartbeat: {intervalMS: 10000}
+/// Two servers, and agents that are woken soon.
+const TWO: &str = "  heartbeat: {intervalMS: 10000}
   availability: {replicas: 2}
 ";
 
@@ -121,7 +113,7 @@ async fn post(installed: &Installation<'_>, path: &str, body: Value) -> Result<V
 #[tokio::test]
 async fn of_two_servers_one_wakes_agents_and_no_run_is_made_twice() -> Result<()> {
     let cluster = Cluster::node().await?;
-    let installed = Installation::applied(cluster, "two", TWO).await?;
+    let installed = Installation::applied(cluster, "two", &format!("{TRUSTED}{TWO}")).await?;
     installed.until_running().await?;
     let namespace = &installed.namespace;
     assert_eq!(

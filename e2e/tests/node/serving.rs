@@ -8,24 +8,18 @@ use anyhow::{Result, ensure};
 use paperclip_e2e::harness::{Cluster, wait_for};
 use serde_json::{Value, json};
 
-use crate::installation::{Installation, NAME};
+use crate::installation::{Installation, NAME, TRUSTED};
 
-/// Everybody who reaches the server is its admin; it accepts connections from loopback only.
-const LOCAL_TRUSTED: &str = "
-apiVersion: paperclip.inc/v1alpha1
-kind: Instance
-metadata: {name: my-paperclip}
-spec:
-  image: {tag: 2026.916.1}
-  deployment: {mode: local_trusted}
-  availability: {serverDrain: {enabled: false}}
+/// It ends at once, and tells its figures.
+const AT_ONCE: &str = "  availability: {serverDrain: {enabled: false}}
   observability: {metrics: {enabled: true}}
 ";
 
 #[tokio::test]
 async fn a_server_for_trusted_people_is_reached_through_its_service() -> Result<()> {
     let cluster = Cluster::node().await?;
-    let installed = Installation::applied(cluster, "trusted", LOCAL_TRUSTED).await?;
+    let installed =
+        Installation::applied(cluster, "trusted", &format!("{TRUSTED}{AT_ONCE}")).await?;
     installed.until_running().await?;
     let service = format!("{NAME}.{}.svc.cluster.local:3100", installed.namespace.name);
 

@@ -2,12 +2,10 @@
 //! Instance, because the application exports none. Health needs no key; runs, queue and cost do. Must never show a key, nor ask a server
 //! more than once in a few seconds, however often somebody asks us.
 
-use super::observed::Observed;
 use super::operator_key::{PREFIX, TOKEN_KEY};
 use super::server_api::get;
 use super::validate::monitoring::OperatorKey;
 use super::validate::{Input, validate};
-use super::workload::WorkloadKind;
 use super::{Controller, Found, Learned};
 use crate::crd::instance::InstanceSpec;
 use crate::crd::{Instance, SecretText};
@@ -144,14 +142,7 @@ impl Controller {
         let verdict = validate(input, &Found::default());
         let v = verdict.validated.as_ref();
         let v = v.ok_or("the spec cannot be applied")?;
-        let observed = Observed::of(
-            &self.caches,
-            &key.namespace,
-            &key.name,
-            &seen.uid,
-            WorkloadKind::of(&instance.spec),
-            &key.name,
-        );
+        let observed = self.look_at(seen, instance);
         let made = v.id.names.operator_token();
         let token = match v.monitoring.key {
             OperatorKey::Given(reference) => self.token(key, &reference.name, &reference.key).await,

@@ -219,14 +219,7 @@ impl Controller {
             .find(|d| d.path == "database.mode")
             .and_then(|d| serde_json::from_str::<Word<DatabaseMode>>(d.value.as_deref()?).ok())
             .and_then(|word| word.known().ok());
-        let observed = Observed::of(
-            &self.caches,
-            &key.namespace,
-            &key.name,
-            &seen.uid,
-            WorkloadKind::of(&instance.spec),
-            &key.name,
-        );
+        let observed = self.look_at(seen, instance);
         let there = || match (observed.child(), observed.wanted_replicas()) {
             (Some(child), _) if child.is_external() => Some(DatabaseMode::External),
             (Some(_), _) => Some(DatabaseMode::Managed),
@@ -239,6 +232,13 @@ impl Controller {
             volume: class(&names.data()),
             database_volume: class(&names.database_data()),
         }
+    }
+
+    /// What the caches have of it.
+    fn look_at(&self, seen: &Seen<Guarded<Instance>>, instance: &Instance) -> Observed {
+        let (key, kind) = (&seen.key, WorkloadKind::of(&instance.spec));
+        let (namespace, name) = (&key.namespace, &key.name);
+        Observed::of(&self.caches, namespace, name, &seen.uid, kind, name)
     }
 
     /// The five steps.

@@ -11,7 +11,6 @@ use crate::crd::instance::{
 };
 use crate::crd::shared::NamedTime;
 use crate::shared::cache::Seen;
-use crate::shared::views::Pod;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -58,8 +57,7 @@ pub fn leader(scene: &Scene<'_>) -> Option<String> {
     if let Some(v) = validated.filter(|v| v.scale.gated) {
         return scheduler::leader(v, scene.observed, scene.answers).map(ToOwned::to_owned);
     }
-    let serving = |p: &&Arc<Seen<Pod>>| p.view.ready && !p.deleting;
-    let mut ready = scene.observed.pods.iter().filter(serving);
+    let mut ready = scene.observed.serving();
     match (ready.next(), ready.next()) {
         (Some(pod), None) => Some(pod.key.name.to_string()),
         _ => None,
