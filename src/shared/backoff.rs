@@ -8,6 +8,11 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_secs(300);
 
+/// The pause after one more failure: `first`, doubled for each of the `earlier` failures in a row, up to `longest`.
+pub fn pause(first: Duration, longest: Duration, earlier: u32) -> Duration {
+    first.saturating_mul(1 << earlier.min(16)).min(longest)
+}
+
 /// What is known about an object whose passes fail.
 #[derive(Clone, Copy, Debug)]
 pub struct Streak {
@@ -29,7 +34,7 @@ impl Failures {
             count: 0,
             since: Instant::now(),
         });
-        let wait = FIRST.saturating_mul(1 << streak.count.min(16)).min(LONGEST);
+        let wait = pause(FIRST, LONGEST, streak.count);
         streak.count = streak.count.saturating_add(1);
         wait.mul_f64(1.0 - 0.2 * super::random::fraction())
     }

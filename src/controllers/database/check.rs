@@ -12,6 +12,7 @@ use super::validate::External;
 use crate::crd::PaperclipDatabase;
 use crate::crd::database::DatabaseCheckStatus;
 use crate::shared::agent;
+use crate::shared::backoff::pause;
 use crate::shared::cache::{Key, Seen};
 use crate::shared::conditions::find;
 use crate::shared::endpoint::Endpoint;
@@ -181,10 +182,11 @@ fn ended(
         Answer::Good(figures) => figures.pooled,
         _ => before.and_then(|b| b.transaction_pooler),
     };
+    let earlier = u32::try_from(failures.saturating_sub(1)).unwrap_or(0);
     let pause = match &answer {
         Answer::Good(_) => HOUR,
-        Answer::Bad { lasting: true, .. } => pause(LASTING, failures),
-        _ => pause(PASSING, failures),
+        Answer::Bad { lasting: true, .. } => pause(LASTING[0], LASTING[1], earlier),
+        _ => pause(PASSING[0], PASSING[1], earlier),
     };
     check.status = Some(DatabaseCheckStatus {
         of: job
@@ -206,13 +208,6 @@ fn ended(
     if !remembered {
         check.answer = answer;
     }
-}
-
-fn pause([first, longest]: [Duration; 2], failures: i32) -> Duration {
-    let doubled = u32::try_from(failures.saturating_sub(1))
-        .unwrap_or(0)
-        .min(16);
-    first.saturating_mul(1 << doubled).min(longest)
 }
 
 fn is_over(check: &DatabaseCheckStatus, now: Timestamp) -> bool {

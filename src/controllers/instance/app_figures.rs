@@ -2,6 +2,7 @@
 //! Instance, because the application exports none. Health needs no key; runs, queue and cost do. Must never show a key, nor ask a server
 //! more than once in a few seconds, however often somebody asks us.
 
+use super::found::Data;
 use super::operator_key::{PREFIX, TOKEN_KEY};
 use super::server_api::get;
 use super::validate::monitoring::OperatorKey;
@@ -15,7 +16,6 @@ use crate::shared::views::Pod;
 use crate::shared::wish::Kind;
 use futures::future::join_all;
 use hyper::StatusCode;
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
@@ -187,9 +187,7 @@ impl Controller {
                 |error| tracing::warn!(instance = %key, %error, "the operator's key is not read"),
             )
             .ok()??;
-        let value = found["data"].get(of)?.clone();
-        let bytes: ByteString = serde_json::from_value(value).ok()?;
-        let text = String::from_utf8(bytes.0).ok()?;
+        let text = Data::of_secret(&found).text(of)?.to_owned();
         text.starts_with(PREFIX).then(|| SecretText::from(text))
     }
 }

@@ -4,6 +4,7 @@
 
 use super::app_figures::address;
 use super::build::{self, secrets};
+use super::found::Data;
 use super::gates;
 use super::keys::Keys;
 use super::memory::Remembered;
@@ -15,12 +16,12 @@ use super::validate::admin::Admin;
 use super::validate::monitoring::OperatorKey;
 use super::{Controller, Pass, connections};
 use crate::crd::SecretText;
+use crate::shared::backoff::pause;
 use crate::shared::events::Severity;
 use crate::shared::names::{ANNOTATION_APPLIED_HASH, manager};
 use crate::shared::wish::Kind;
 use hyper::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, ORIGIN};
 use hyper::{Method, Request};
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -47,9 +48,8 @@ pub struct Making {
 impl Making {
     fn failed(&mut self) {
         let [first, longest] = PAUSES;
-        let pause = first.saturating_mul(1 << self.failures.min(6)).min(longest);
+        self.next = Some(Instant::now() + pause(first, longest, self.failures));
         self.failures += 1;
-        self.next = Some(Instant::now() + pause);
     }
 }
 
@@ -153,9 +153,9 @@ impl Controller {
         };
         let password = api.get(&kind, namespace, &admin.password.name).await?;
         let password = password
-            .and_then(|s| s["data"].get(&*admin.password.key).cloned())
-            .and_then(|value| serde_json::from_value::<ByteString>(value).ok())
-            .and_then(|bytes| String::from_utf8(bytes.0).ok())
+            .as_ref()
+            .map(Data::of_secret)
+            .and_then(|data| data.text(&admin.password.key).map(str::to_owned))
             .map(SecretText::from)
             .ok_or_else(|| KeyError::NoPassword(admin.password.name.clone().into_owned()))?;
         let session = Session::open(server, admin.email, &password).await?;
