@@ -9,30 +9,23 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio_postgres::config::Host;
 
+use crate::backup::DUMP;
 use crate::backup::contents::Contents;
-use crate::backup::dump_name;
 use crate::backup::input::Input;
-use crate::backup::seal::{Seal, SealError};
+use crate::backup::manifest;
+use crate::backup::part::{Part, PartError};
 use crate::backup::snapshot::Snapshot;
-use crate::migrate::journal::hexadecimal;
 use crate::output::log;
 use crate::postgres::binaries::{folders, version};
 use crate::process::how_ended;
 use crate::redact::Redactor;
 use crate::result::{Exit, Failure, Reason, one_line};
-use crate::storage::error::StorageError;
-use crate::storage::{Content, Upload};
 use crate::urls::{DatabaseUrl, Encryption};
 
-/// Smallest part of an upload; every service takes parts of this size.
-const PART_BYTES: usize = 8 << 20;
-/// An upload has at most 10,000 parts of one size.
-const PARTS: u64 = 9_000;
 const CHUNK_BYTES: usize = 128 << 10;
 /// A silent `pg_dump` waits for a lock, or for a server that is gone.
 const SILENCE: Duration = Duration::from_secs(900);
@@ -47,14 +40,6 @@ pub struct Client {
     /// Version as they say it.
     pub version: String,
     major: u32,
-}
-
-/// What was sent.
-pub struct Sent {
-    /// What must be in the bucket.
-    pub stored: Content,
-    /// What it is when decrypted, if it is encrypted.
-    pub plain: Option<Content>,
 }
 
 /// Why there is no dump.
@@ -103,12 +88,9 @@ pub enum DumpError {
     /// Nothing came for long.
     #[error("pg_dump has been silent for {} s", SILENCE.as_secs())]
     Silent,
-    /// The storage said no.
+    /// It does not get into the bucket.
     #[error("{0}")]
-    Storage(#[from] StorageError),
-    /// Encryption failed.
-    #[error("{0}")]
-    Seal(#[from] SealError),
+    Part(#[from] PartError),
     /// The operating system said no.
     #[error("{0}")]
     System(String),
@@ -132,8 +114,7 @@ impl Reason for DumpError {
             | Self::Unreadable { .. }
             | Self::Incomplete { .. }
             | Self::Silent => "DumpFailed",
-            Self::Storage(error) => error.code(),
-            Self::Seal(error) => error.code(),
+            Self::Part(error) => error.code(),
             Self::System(_) => "Internal",
         }
     }
@@ -141,8 +122,7 @@ impl Reason for DumpError {
     fn exit(&self) -> Exit {
         match self {
             Self::ClientNotFound { .. } | Self::NotStarted { .. } => Exit::WrongInput,
-            Self::Storage(error) => error.exit(),
-            Self::Seal(error) => error.exit(),
+            Self::Part(error) => error.exit(),
             Self::System(_) => Exit::Internal,
             _ => Exit::Temporary,
         }
@@ -198,16 +178,15 @@ pub(super) async fn run(
     client: &Client,
     snapshot: &Snapshot,
     folder: &str,
-) -> Result<Sent, Failure> {
-    let name = dump_name(input);
-    let part_bytes = part_bytes(snapshot.database_bytes);
+) -> Result<manifest::Part, Failure> {
+    let expected = u64::try_from(snapshot.database_bytes).unwrap_or_default();
     let mut last = DumpError::System("no way to compress".to_owned());
     for compression in client.compressions() {
-        let mut upload = input.destination.upload(folder, name, part_bytes);
-        match transfer(input, client, snapshot, compression, &mut upload).await {
-            Ok(sent) => return Ok(sent),
+        let mut part = Part::start(input, folder, DUMP, expected)?;
+        match transfer(input, client, snapshot, compression, &mut part).await {
+            Ok(()) => return Ok(part.finish().await?),
             Err(error) => {
-                let nothing_came = upload.bytes() == 0;
+                let nothing_came = part.taken() == 0;
                 input.destination.abort().await;
                 let unknown = matches!(&error, DumpError::Failed { words, .. } if nothing_came && words.contains("compression"));
                 if !unknown {
@@ -221,21 +200,13 @@ pub(super) async fn run(
     Err(last.into())
 }
 
-/// Parts so large that there are few enough of them, whatever the dump becomes.
-fn part_bytes(database_bytes: i64) -> usize {
-    let wanted = u64::try_from(database_bytes).unwrap_or_default() / PARTS;
-    usize::try_from(wanted.next_multiple_of(1 << 20))
-        .unwrap_or(usize::MAX)
-        .max(PART_BYTES)
-}
-
 async fn transfer(
     input: &Input,
     client: &Client,
     snapshot: &Snapshot,
     compression: &str,
-    upload: &mut Upload<'_>,
-) -> Result<Sent, DumpError> {
+    part: &mut Part<'_>,
+) -> Result<(), DumpError> {
     let mut child = spawn(&input.target.url, client, snapshot, compression)?;
     let redactor = Redactor::new(input.target.url.secrets());
     let words = tokio::spawn(log(child.stderr.take(), "pg_dump", redactor));
@@ -244,8 +215,6 @@ async fn transfer(
         .take()
         .ok_or_else(|| DumpError::System("pg_dump has no output".to_owned()))?;
     let mut contents = Contents::start(client)?;
-    let mut seal = input.recipients.as_ref().map(Seal::new).transpose()?;
-    let (mut plain, mut plain_bytes) = (Sha256::new(), 0_u64);
     let mut chunk = vec![0_u8; CHUNK_BYTES];
     loop {
         let read = tokio::time::timeout(SILENCE, output.read(&mut chunk)).await;
@@ -257,14 +226,7 @@ async fn transfer(
             break;
         }
         contents.feed(bytes).await;
-        match &mut seal {
-            None => upload.write(bytes).await?,
-            Some(seal) => {
-                plain.update(bytes);
-                plain_bytes += bytes.len() as u64;
-                upload.write(&seal.push(bytes)?).await?;
-            }
-        }
+        part.write(bytes).await?;
     }
     let status = wait(&mut child).await?;
     if !status.success() {
@@ -278,18 +240,7 @@ async fn transfer(
     if found < wanted {
         return Err(DumpError::Incomplete { found, wanted });
     }
-    let sealed = seal.is_some();
-    if let Some(seal) = seal {
-        upload.write(&seal.finish()?).await?;
-    }
-    let stored = upload.complete().await?;
-    Ok(Sent {
-        stored,
-        plain: sealed.then(|| Content {
-            bytes: plain_bytes,
-            sha256: hexadecimal(&plain.finalize()),
-        }),
-    })
+    Ok(())
 }
 
 async fn wait(child: &mut Child) -> Result<ExitStatus, DumpError> {
@@ -383,14 +334,6 @@ pub fn variables(url: &DatabaseUrl) -> Vec<(&'static str, OsString)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_are_few_enough_for_any_database() {
-        assert_eq!(part_bytes(20 << 20), PART_BYTES);
-        let large = 5_i64 << 40;
-        let parts = u64::try_from(large).unwrap() / part_bytes(large) as u64;
-        assert!(parts < 10_000, "{parts}");
-    }
 
     #[test]
     fn libpq_is_told_what_the_connection_string_says() {

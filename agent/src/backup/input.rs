@@ -1,10 +1,13 @@
 //! What a backup is asked to be: environment and files only.
 
+use std::path::PathBuf;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::backup::seal::{Recipients, SealError};
 use crate::environment::{Environment, EnvironmentError};
+use crate::keyring::Folder;
 use crate::result::Failure;
 use crate::storage::Destination;
 use crate::target::Target;
@@ -17,6 +20,10 @@ pub struct Input {
     pub destination: Destination,
     /// Whom the backup is encrypted for.
     pub recipients: Option<Recipients>,
+    /// Where the server keeps its files, if they are to be kept.
+    pub files: Option<PathBuf>,
+    /// Where the installation's keys are, if they are to be kept.
+    pub keys: Option<Folder>,
     /// The description of the installation, to be kept beside the dump.
     pub spec: Option<Bytes>,
     /// What the manifest says beside what was observed: whose data they are, and who asked.
@@ -45,16 +52,29 @@ impl Input {
                 })?
             }
         };
+        let keys = Folder::read(environment)?;
+        if keys.is_some() && recipients.is_none() {
+            return Err(EnvironmentError::InvalidValue {
+                name: "PAPERCLIP_AGENT_KEYS",
+                problem: "keys are only kept encrypted: set PAPERCLIP_AGENT_AGE_RECIPIENTS"
+                    .to_owned(),
+            }
+            .into());
+        }
         Ok(Self {
             target,
             destination,
             recipients,
+            files: environment
+                .get("PAPERCLIP_AGENT_FILES_DIR")
+                .map(PathBuf::from),
+            keys,
             spec,
             about,
         })
     }
 
-    /// The dump is encrypted.
+    /// It is encrypted.
     pub fn seals(&self) -> bool {
         self.recipients.is_some()
     }

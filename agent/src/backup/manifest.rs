@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::backup::bytes_of;
 use crate::backup::dump::Client;
+use crate::backup::files::Packed;
 use crate::backup::input::Input;
 use crate::backup::snapshot::{Rows, Snapshot};
 use crate::storage::Content;
@@ -43,6 +44,8 @@ pub struct Manifest<'a> {
     pub client: &'a Client,
     /// Rows of its tables.
     pub rows: &'a [Rows],
+    /// The server's files, if they are in it.
+    pub files: Option<Packed>,
     /// The objects.
     pub parts: &'a [Part],
 }
@@ -69,6 +72,9 @@ impl Manifest<'_> {
             },
             "parts": parts,
         });
+        if let Some(files) = self.files {
+            all["files"] = json!(files);
+        }
         for (name, value) in &self.input.about {
             if all.get(name).is_none() {
                 all[name.as_str()] = value.clone();

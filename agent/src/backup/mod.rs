@@ -6,8 +6,10 @@
 
 mod contents;
 pub mod dump;
+mod files;
 mod input;
 mod manifest;
+mod part;
 mod seal;
 mod snapshot;
 
@@ -17,8 +19,10 @@ use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
 
 use crate::backup::dump::Client;
+use crate::backup::files::FILES;
 use crate::backup::input::Input;
-use crate::backup::manifest::{Encryption, Manifest, Part};
+use crate::backup::manifest::{Manifest, Part};
+use crate::backup::part::Part as Sending;
 use crate::backup::snapshot::Snapshot;
 use crate::environment::Environment;
 use crate::process::StopSignals;
@@ -28,8 +32,10 @@ use crate::storage::{Content, Destination};
 
 /// The last object of a backup; a folder without it is none.
 pub const MANIFEST: &str = "manifest.json";
+/// The dump; all names get `.age` if they are encrypted.
 const DUMP: &str = "database.dump";
-const SEALED_DUMP: &str = "database.dump.age";
+/// The keys, which are never there in any other form.
+const KEYS: &str = "secrets";
 const SPEC: &str = "spec.yaml";
 /// Folders that are tried when another backup began in the same second.
 const FOLDERS: i64 = 5;
@@ -42,12 +48,12 @@ enum ProofError {
         .sent.bytes, .sent.sha256, .found.bytes, .found.sha256
     )]
     Mismatch {
-        name: &'static str,
+        name: String,
         sent: Content,
         found: Content,
     },
     #[error("{0}: it was written, and is not there")]
-    Missing(&'static str),
+    Missing(String),
     #[error("there is no free folder: other backups began in the same seconds")]
     NoFolder,
 }
@@ -93,7 +99,9 @@ async fn steps(
     };
     if let (Err(_), Some(folder)) = (&result, &folder) {
         // The manifest first: without it nobody takes the rest for a backup.
-        let names = [MANIFEST, DUMP, SEALED_DUMP, SPEC];
+        let sealed = [DUMP, FILES, KEYS].map(|name| format!("{name}.age"));
+        let mut names = vec![MANIFEST, DUMP, FILES, SPEC];
+        names.extend(sealed.iter().map(String::as_str));
         input.destination.tidy(folder, &names).await;
     }
     result.map(|()| Success::Done)
@@ -131,26 +139,36 @@ async fn snapshot(
         snapshot.count_rows()
     )?;
     record.fact("tables", rows.len());
-
-    record.step("readback");
-    let name = dump_name(input);
-    prove(destination, folder, name, &sent.stored).await?;
-    let mut parts = vec![Part {
-        name: name.to_owned(),
-        content: sent.stored,
-        plain: sent.plain,
-        encryption: input.seals().then_some(Encryption::Age),
-    }];
+    let mut parts = vec![sent];
+    let mut packed = None;
+    if let Some(root) = &input.files {
+        // After the dump: whatever its rows tell of is there.
+        record.step("files");
+        let (part, count) = files::run(input, root, folder).await?;
+        record.fact("files", count.count);
+        packed = Some(count);
+        parts.push(part);
+    }
+    if let Some(keys) = &input.keys {
+        record.step("keys");
+        let text = keys.keyring()?.render();
+        let mut part = Sending::start(input, folder, KEYS, 0)?;
+        part.write(text.as_bytes()).await?;
+        parts.push(part.finish().await?);
+    }
     if let Some(spec) = &input.spec {
-        let content = Content::of(spec);
         destination.put(folder, SPEC, spec.clone()).await?;
-        prove(destination, folder, SPEC, &content).await?;
         parts.push(Part {
             name: SPEC.to_owned(),
-            content,
+            content: Content::of(spec),
             plain: None,
             encryption: None,
         });
+    }
+
+    record.step("readback");
+    for part in &parts {
+        prove(destination, folder, &part.name, &part.content).await?;
     }
 
     record.step("manifest");
@@ -162,6 +180,7 @@ async fn snapshot(
         snapshot: &snapshot,
         client: &client,
         rows: &rows,
+        files: packed,
         parts: &parts,
     }
     .render();
@@ -195,23 +214,23 @@ async fn free_folder(destination: &Destination, begun: Timestamp) -> Result<Stri
 async fn prove(
     destination: &Destination,
     folder: &str,
-    name: &'static str,
+    name: &str,
     sent: &Content,
 ) -> Result<(), Failure> {
     let found = match destination.content(folder, name).await {
         Ok(found) => found,
-        Err(StorageError::NotFound(_)) => return Err(ProofError::Missing(name).into()),
+        Err(StorageError::NotFound(_)) => return Err(ProofError::Missing(name.to_owned()).into()),
         Err(error) => return Err(error.into()),
     };
     if found == *sent {
         return Ok(());
     }
-    let sent = sent.clone();
-    Err(ProofError::Mismatch { name, sent, found }.into())
-}
-
-fn dump_name(input: &Input) -> &'static str {
-    if input.seals() { SEALED_DUMP } else { DUMP }
+    Err(ProofError::Mismatch {
+        name: name.to_owned(),
+        sent: sent.clone(),
+        found,
+    }
+    .into())
 }
 
 /// Bytes of an object that is written whole.

@@ -23,6 +23,10 @@ pub struct Input {
     pub keys: Keys,
     /// Whose data may be put there; `None`: anybody's.
     of: Option<Subject>,
+    /// Where the server keeps its files, if they are to be brought back.
+    pub files: Option<PathBuf>,
+    /// The installation has no keys yet: those of the backup are handed over.
+    pub hands_over_keys: bool,
     /// Fingerprint of the key that the installation reads its secrets with.
     master_key: Option<String>,
 }
@@ -107,6 +111,10 @@ impl Input {
             source: Source::read(environment)?,
             keys: Keys::read(environment),
             of,
+            files: environment
+                .get("PAPERCLIP_AGENT_FILES_DIR")
+                .map(PathBuf::from),
+            hands_over_keys: environment.get("PAPERCLIP_AGENT_RESTORE_KEYS") == Some("true"),
             master_key: environment
                 .get("PAPERCLIP_AGENT_MASTER_KEY_FINGERPRINT")
                 .map(ToOwned::to_owned),
@@ -123,13 +131,22 @@ impl Input {
                 "the backup is of Instance {found}, not of {wanted}"
             )));
         }
-        let (Some(ours), Some(theirs)) = (&self.master_key, &manifest.master_key) else {
-            return Ok(());
-        };
-        let nothing_encrypted = manifest.database.encrypted_rows == Some(0);
-        if ours == theirs || nothing_encrypted {
+        if manifest.database.encrypted_rows == Some(0) {
             return Ok(());
         }
+        let theirs = match (&self.master_key, &manifest.master_key) {
+            (_, None) => return Ok(()),
+            (None, Some(_)) if self.hands_over_keys && manifest.keys().is_some() => return Ok(()),
+            (None, Some(theirs)) if self.hands_over_keys => {
+                return Err(RestoreError::KeyMissing(format!(
+                    "the stored secrets in the backup were encrypted with the master key of fingerprint {theirs}, which is not in the backup: put your copy of it into a Secret and name it in secrets.masterKeySecretRef"
+                )));
+            }
+            (None, Some(_)) => return Ok(()),
+            (Some(ours), Some(theirs)) if ours == theirs => return Ok(()),
+            (Some(_), Some(theirs)) => theirs,
+        };
+        let ours = self.master_key.as_deref().unwrap_or_default();
         Err(RestoreError::KeyMissing(format!(
             "the stored secrets in the backup were encrypted with the master key of fingerprint {theirs}, this Instance has {ours}"
         )))

@@ -22,8 +22,17 @@ pub struct Manifest {
     pub master_key: Option<String>,
     /// What the dump holds.
     pub database: Database,
+    /// The server's files, if they are in it.
+    pub files: Option<Files>,
     /// Its objects.
     pub parts: Vec<Part>,
+}
+
+/// What was packed.
+#[derive(Debug, Deserialize)]
+pub struct Files {
+    /// Files, folders and links not counted.
+    pub count: u64,
 }
 
 /// An Instance.
@@ -131,12 +140,23 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The server's files.
+    pub fn files_part(&self) -> Option<&Part> {
+        self.part(&["files.tar.zst", "files.tar.zst.age"])
+    }
+
+    /// The installation's keys.
+    pub fn keys(&self) -> Option<&Part> {
+        self.part(&["secrets.age"])
+    }
+
+    fn part(&self, names: &[&str]) -> Option<&Part> {
+        self.parts.iter().find(|part| names.contains(&&*part.name))
+    }
+
     /// The dump of the database.
     pub fn dump(&self) -> Result<&Part, RestoreError> {
-        let dump = self
-            .parts
-            .iter()
-            .find(|part| ["database.dump", "database.dump.age"].contains(&&*part.name));
+        let dump = self.part(&["database.dump", "database.dump.age"]);
         dump.ok_or_else(|| RestoreError::Corrupt("manifest.json names no dump".into()))
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Everything happens in one transaction of the application's own role. It is committed only after the last byte was
 //! read, the checksum of the manifest was met, and every table has the rows that the manifest tells. Whatever fails
-//! before leaves the database as it was.
+//! before leaves the database as it was. Files are laid out before, and put in their place after.
 
 mod clear;
+mod files;
 pub mod input;
 pub mod load;
 pub mod manifest;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use crate::backup::MANIFEST;
 use crate::backup::dump::Client;
 use crate::environment::Environment;
+use crate::keyring::Keyring;
 use crate::migrate::journal::Journal;
 use crate::process::unless_stopped;
 use crate::result::{Exit, Failure, Reason, Record, Success};
@@ -25,6 +27,8 @@ use manifest::Manifest;
 
 /// Larger manifests do not exist: ten thousand tables take less.
 pub const MANIFEST_LIMIT: usize = 4 << 20;
+/// Larger keyrings do not exist.
+const KEYS_LIMIT: usize = 1 << 20;
 /// Bringing the planner's statistics up to date is not worth more.
 const ANALYZE_WITHIN: std::time::Duration = std::time::Duration::from_secs(300);
 
@@ -52,6 +56,20 @@ pub enum RestoreError {
     /// Something of the operating system.
     #[error("{0}")]
     System(String),
+}
+
+impl RestoreError {
+    /// What the volume of the server's files says.
+    fn of_volume(error: &std::io::Error) -> Self {
+        let words = format!("the server's files: {error}");
+        match error.kind() {
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::PermissionDenied
+            | std::io::ErrorKind::ReadOnlyFilesystem => Self::Refused(words),
+            _ => Self::Failed(words),
+        }
+    }
 }
 
 impl Reason for RestoreError {
@@ -104,6 +122,24 @@ async fn steps(environment: &Environment, record: &mut Record) -> Result<Success
     input.accepts(&manifest)?;
     let dump = manifest.dump()?;
     let identities = input.keys.of(dump)?;
+    let object = |part: &manifest::Part| open::Object {
+        storage,
+        place: folder.clone().join(part.name.clone()),
+        wanted: part.content(),
+        identities: &identities,
+    };
+    if let Some(part) = manifest.keys().filter(|_| input.hands_over_keys) {
+        record.step("keys");
+        let text = object(part).whole(KEYS_LIMIT).await?;
+        let keyring = Keyring::parse(&text)?;
+        if let Some(identity) = identities.first() {
+            record.fact("keys", keyring.hand_over(identity)?);
+        }
+    }
+    let files = input.files.as_deref().zip(manifest.files_part());
+    if let Some(root) = &input.files {
+        files::settle(root).await?;
+    }
 
     record.step("connect");
     let connection = input.target.wait_for_database().await?;
@@ -116,14 +152,21 @@ async fn steps(environment: &Environment, record: &mut Record) -> Result<Success
     let client = Client::find(path, major.unwrap_or_default())?;
     drop(connection);
 
+    if let Some((root, part)) = files {
+        record.step("files");
+        files::lay_out(object(part), root, manifest.files.as_ref()).await?;
+    }
     record.step("restore");
-    let object = open::Object {
-        storage,
-        place: folder.clone().join(dump.name.clone()),
-        wanted: dump.content(),
-        identities: &identities,
-    };
-    load::run(&input.target.url, &client, object, &manifest).await?;
+    let loaded = load::run(&input.target.url, &client, object(dump), &manifest).await;
+    if let (Err(_), Some((root, _))) = (&loaded, files) {
+        files::discard(root).await;
+    }
+    loaded?;
+    if let Some((root, _)) = files {
+        record.step("place");
+        files::put_in_place(root).await?;
+        record.fact("files", manifest.files.as_ref().map_or(0, |f| f.count));
+    }
 
     record.step("check");
     let connection = input.target.wait_for_database().await?;

@@ -44,6 +44,24 @@ struct Weighed {
 }
 
 impl Object<'_> {
+    /// All its plain bytes, proven; one of more than `limit` is refused.
+    pub async fn whole(self, limit: usize) -> Result<Vec<u8>, Failure> {
+        let place = self.place.clone();
+        let mut reader = self.open().await?;
+        let (mut all, mut chunk) = (vec![], vec![0; 16 << 10]);
+        loop {
+            let length = reader.read(&mut chunk).await?;
+            all.extend_from_slice(chunk.get(..length).unwrap_or_default());
+            if all.len() > limit {
+                return Err(RestoreError::Corrupt(format!("{place} is too large")).into());
+            }
+            if length == 0 {
+                reader.prove().await?;
+                return Ok(all);
+            }
+        }
+    }
+
     /// Begins to read.
     pub async fn open(self) -> Result<Reader, Failure> {
         let weighed = Arc::new(Mutex::new(Weighed::default()));

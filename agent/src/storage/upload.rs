@@ -61,11 +61,6 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// Bytes taken so far.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
     /// Takes more bytes; waits while too many parts are under way.
     pub async fn write(&mut self, mut bytes: &[u8]) -> Result<(), StorageError> {
         self.sha.update(bytes);
