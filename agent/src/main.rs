@@ -6,6 +6,7 @@
 
 mod backup;
 mod bootstrap;
+mod bridge;
 mod check;
 mod copy;
 mod data;

@@ -9,6 +9,7 @@ use age::secrecy::ExposeSecret;
 use rustix::process::{Pid, Signal, kill_process};
 use support::bucket::{BUCKET, Fate, SECRET, Service};
 use support::place::{PREFIX, Place, wait_for};
+use support::postgres_programs;
 
 /// Changes everything that a backup holds, so that what comes back can only come from there.
 const OTHER_DATA: &str = "DELETE FROM companies WHERE id > 40; UPDATE companies SET name = 'changed'; \
@@ -410,4 +411,115 @@ async fn a_backup_is_proven_by_bringing_it_back_somewhere_else() {
     let ended = place.job("verify").end();
     assert_eq!(ended.code(), (3, "Corrupt", "restore"));
     assert!(ended.message().contains("public.companies"));
+}
+
+/// What the earlier operator's Job wrote: `pg_dump | gzip`.
+fn earlier_dump(place: &Place) -> Vec<u8> {
+    use std::io::Write;
+    let socket = place.site.root.join("socket");
+    let port = place.site.port.to_string();
+    let program = postgres_programs().join("pg_dump");
+    let arguments = [
+        "-h",
+        socket.to_str().unwrap(),
+        "-p",
+        &port,
+        "-U",
+        "postgres",
+        "-d",
+        "paperclip",
+    ];
+    let mut all = vec![program.to_str().unwrap()];
+    all.extend(arguments);
+    let output = place.site.container(&all).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    gzip.write_all(&output.stdout).unwrap();
+    gzip.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_dump_of_the_earlier_operator_comes_back_if_it_is_whole() {
+    let mut place = Place::with(Service::gofakes3).await;
+    place.sql("CREATE INDEX ON companies USING gin (name gin_trgm_ops); INSERT INTO companies VALUES (0, E'a\\nb\\\\.')").await;
+    let whole = earlier_dump(&place);
+    place.sql("DELETE FROM companies WHERE id = 0").await;
+    place.sql(OTHER_DATA).await;
+    place
+        .site
+        .set("PAPERCLIP_AGENT_RESTORE_FROM", "20260102T030405.sql.gz");
+    assert_eq!(
+        place.job("restore").end().code(),
+        (3, "NotFound", "storage")
+    );
+
+    // That operator's dump could be empty or cut short, and was called a success.
+    let mut flipped = whole.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    let nothing = [
+        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    for (what, bytes) in [
+        ("cut", &whole[..middle]),
+        ("flipped", &flipped),
+        ("of nothing", &nothing),
+        ("empty", &[]),
+    ] {
+        place
+            .service
+            .put(&format!("{PREFIX}/20260102T030405.sql.gz"), bytes);
+        let ended = place.job("restore").end();
+        assert_eq!(ended.code().0, 3, "{what}: {}", ended.message());
+        assert_eq!(
+            place
+                .number("SELECT count(*) FROM companies WHERE name = 'changed'")
+                .await,
+            40,
+            "{what}"
+        );
+        assert_eq!(
+            place.number("SELECT count(*) FROM newer").await,
+            0,
+            "{what}"
+        );
+    }
+
+    place
+        .service
+        .put(&format!("{PREFIX}/20260102T030405.sql.gz"), &whole);
+    let ended = place.job("restore").end();
+    assert_eq!(ended.code, 0, "{}", place.site.log());
+    assert_eq!(ended.result["facts"]["migrations"], 2);
+    assert_eq!(
+        place
+            .number("SELECT count(*) FROM companies WHERE name = 'company ' || id")
+            .await,
+        100
+    );
+    assert_eq!(
+        place
+            .number("SELECT count(*) FROM companies WHERE name = E'a\\nb\\\\.'")
+            .await,
+        1
+    );
+    assert_eq!(place.number("SELECT count(*) FROM others.kept").await, 1);
+    let owner = "SELECT count(*) FROM pg_tables WHERE tablename IN ('companies', '__drizzle_migrations') AND tableowner = 'paperclip'";
+    assert_eq!(place.number(owner).await, 2);
+    assert_eq!(
+        place
+            .number("SELECT count(*) FROM pg_class WHERE relname = 'newer'")
+            .await,
+        0
+    );
+    place.nothing_is_told(&ended);
+
+    // It holds no files.
+    place
+        .site
+        .set("PAPERCLIP_AGENT_RESTORE_INCLUDE", "Database Files");
+    assert_eq!(
+        place.job("restore").end().code(),
+        (3, "NotFound", "storage")
+    );
 }

@@ -7,22 +7,18 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::{Bytes, BytesMut};
 use tar::{Builder, EntryType, Header};
-use tokio::sync::mpsc::{Sender, channel};
 
 use crate::backup::input::Input;
 use crate::backup::manifest;
 use crate::backup::part::Part;
+use crate::bridge::{self, Pipe};
 use crate::data::{Trouble, is_gone, walk};
 use crate::result::{Exit, Failure, Reason, one_line};
 
 /// Name of the part.
 pub const FILES: &str = "files.tar.zst";
 const LEVEL: i32 = 3;
-const CHUNK_BYTES: usize = 128 << 10;
-/// Chunks between whoever packs and whoever sends.
-const CHUNKS: usize = 8;
 /// Smaller files are read at once, so that none of them is torn.
 const WHOLE_BYTES: u64 = 1 << 20;
 
@@ -90,8 +86,8 @@ pub async fn run(
     let counting = root.clone();
     let expected = blocking(move || size(&counting, sealed)).await?;
     let mut part = Part::start(input, folder, FILES, expected)?;
-    let (sender, mut chunks) = channel(CHUNKS);
-    let packing = tokio::task::spawn_blocking(move || pack(&root, sealed, Pipe::to(sender)));
+    let (pipe, mut chunks) = bridge::to_task();
+    let packing = tokio::task::spawn_blocking(move || pack(&root, sealed, pipe));
     while let Some(chunk) = chunks.recv().await {
         part.write(&chunk).await?;
     }
@@ -189,39 +185,4 @@ fn add(
     let content = file.chain(io::repeat(0)).take(size);
     archive.append_data(&mut header, path, content)?;
     Ok(Some(size))
-}
-
-/// Hands bytes from the thread that packs to the task that sends.
-struct Pipe {
-    sender: Sender<Bytes>,
-    chunk: BytesMut,
-}
-
-impl Pipe {
-    fn to(sender: Sender<Bytes>) -> Self {
-        Self {
-            sender,
-            chunk: BytesMut::with_capacity(CHUNK_BYTES),
-        }
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.chunk.extend_from_slice(bytes);
-        if self.chunk.len() >= CHUNK_BYTES {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        let full = std::mem::replace(&mut self.chunk, BytesMut::with_capacity(CHUNK_BYTES));
-        self.sender
-            .blocking_send(full.freeze())
-            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
-    }
 }

@@ -4,21 +4,18 @@
 //! What a backup leaves out stays where it is.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tar::Archive;
-use tokio::sync::mpsc::{Receiver, channel};
 
+use crate::bridge::{self, CHUNK_BYTES, Source};
 use crate::data::{WORK, is_gone, is_left_out};
 use crate::restore::RestoreError;
 use crate::restore::manifest::Files;
 use crate::restore::open::Object;
 use crate::result::{Failure, one_line};
-
-const CHUNK_BYTES: usize = 128 << 10;
-const CHUNKS: usize = 8;
 
 /// Folders that a restore works with, on the volume itself.
 struct Work {
@@ -64,9 +61,9 @@ pub async fn settle(root: &Path) -> Result<(), Failure> {
 pub async fn lay_out(object: Object<'_>, root: &Path, told: Option<&Files>) -> Result<(), Failure> {
     let work = Work::of(root);
     let mut dump = object.open().await?;
-    let (sender, chunks) = channel::<Bytes>(CHUNKS);
+    let (sender, source) = bridge::to_thread();
     let place = work.new.clone();
-    let unpacking = tokio::task::spawn_blocking(move || unpack(Source::of(chunks), &place));
+    let unpacking = tokio::task::spawn_blocking(move || unpack(source, &place));
     let fed = async {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
@@ -288,37 +285,6 @@ fn remove(path: &Path) -> io::Result<()> {
     match removed {
         Err(error) if is_gone(&error) => Ok(()),
         other => other,
-    }
-}
-
-/// What arrives from the task that reads the bucket.
-struct Source {
-    chunks: Receiver<Bytes>,
-    chunk: Bytes,
-}
-
-impl Source {
-    fn of(chunks: Receiver<Bytes>) -> Self {
-        Self {
-            chunks,
-            chunk: Bytes::new(),
-        }
-    }
-}
-
-impl Read for Source {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.chunk.is_empty() {
-            match self.chunks.blocking_recv() {
-                Some(chunk) => self.chunk = chunk,
-                None => return Ok(0),
-            }
-        }
-        let length = into.len().min(self.chunk.len());
-        if let Some(into) = into.get_mut(..length) {
-            self.chunk.copy_to_slice(into);
-        }
-        Ok(length)
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Input {
     of: Option<Subject>,
     /// Where the server keeps its files, if they are to be brought back.
     pub files: Option<PathBuf>,
+    /// What is asked for by name; none: whatever the backup holds.
+    include: Vec<String>,
     /// The installation has no keys yet: those of the backup are handed over.
     pub hands_over_keys: bool,
     /// Fingerprint of the key that the installation reads its secrets with.
@@ -114,11 +116,25 @@ impl Input {
             files: environment
                 .get("PAPERCLIP_AGENT_FILES_DIR")
                 .map(PathBuf::from),
+            include: environment
+                .get("PAPERCLIP_AGENT_RESTORE_INCLUDE")
+                .map(|text| text.split_whitespace().map(ToOwned::to_owned).collect())
+                .unwrap_or_default(),
             hands_over_keys: environment.get("PAPERCLIP_AGENT_RESTORE_KEYS") == Some("true"),
             master_key: environment
                 .get("PAPERCLIP_AGENT_MASTER_KEY_FINGERPRINT")
                 .map(ToOwned::to_owned),
         })
+    }
+
+    /// Refuses a backup that has nothing but a database, if more is asked for by name.
+    pub fn takes_database_alone(&self) -> Result<(), RestoreError> {
+        match self.include.iter().find(|part| *part != "Database") {
+            Some(part) => Err(RestoreError::NotFound(format!(
+                "with {part}: a dump of the earlier operator holds the database alone"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Whether this backup may take the place of what is there.
@@ -131,24 +147,31 @@ impl Input {
                 "the backup is of Instance {found}, not of {wanted}"
             )));
         }
+        for (word, part) in [
+            ("Files", manifest.files_part()),
+            ("Secrets", manifest.keys()),
+        ] {
+            if part.is_none() && self.include.iter().any(|wanted| wanted == word) {
+                return Err(RestoreError::NotFound(format!(
+                    "with {word}: that of {} holds none",
+                    manifest.begun
+                )));
+            }
+        }
         if manifest.database.encrypted_rows == Some(0) {
             return Ok(());
         }
-        let theirs = match (&self.master_key, &manifest.master_key) {
-            (_, None) => return Ok(()),
-            (None, Some(_)) if self.hands_over_keys && manifest.keys().is_some() => return Ok(()),
-            (None, Some(theirs)) if self.hands_over_keys => {
-                return Err(RestoreError::KeyMissing(format!(
-                    "the stored secrets in the backup were encrypted with the master key of fingerprint {theirs}, which is not in the backup: put your copy of it into a Secret and name it in secrets.masterKeySecretRef"
-                )));
-            }
-            (None, Some(_)) => return Ok(()),
-            (Some(ours), Some(theirs)) if ours == theirs => return Ok(()),
-            (Some(_), Some(theirs)) => theirs,
+        let Some(theirs) = &manifest.master_key else {
+            return Ok(());
         };
-        let ours = self.master_key.as_deref().unwrap_or_default();
+        let without = match &self.master_key {
+            Some(ours) if ours == theirs => return Ok(()),
+            Some(ours) => format!("this Instance has {ours}"),
+            None if !self.hands_over_keys || manifest.keys().is_some() => return Ok(()),
+            None => "it is not in the backup".to_owned(),
+        };
         Err(RestoreError::KeyMissing(format!(
-            "the stored secrets in the backup were encrypted with the master key of fingerprint {theirs}, this Instance has {ours}"
+            "the stored secrets in the backup were encrypted with the master key of fingerprint {theirs}, {without}"
         )))
     }
 }

@@ -11,6 +11,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use crate::backup::dump::{Client, variables};
+use crate::bridge::CHUNK_BYTES;
 use crate::output::log;
 use crate::process::how_ended;
 use crate::redact::Redactor;
@@ -20,12 +21,11 @@ use crate::restore::{RestoreError, clear};
 use crate::result::{Failure, one_line};
 use crate::urls::DatabaseUrl;
 
-const CHUNK_BYTES: usize = 128 << 10;
 /// Making an index of a large table is the longest thing that happens without a word.
 const SILENCE: Duration = Duration::from_secs(3 * 3600);
 
 /// A program with its words.
-struct Program {
+pub struct Program {
     name: &'static str,
     child: Child,
     words: JoinHandle<String>,
@@ -41,7 +41,9 @@ pub async fn run(
     let mut dump = object.open().await?;
     let (mut reader, to_reader, statements) = start_reader(client)?;
     let (mut writer, mut to_writer) = start_writer(url, client)?;
-    let begun = to_writer.write_all(clear::begin(manifest).as_bytes()).await;
+    let begun = to_writer
+        .write_all(clear::begin(schemas(manifest)).as_bytes())
+        .await;
     if begun.is_err() {
         return Err(refused(writer).await);
     }
@@ -70,6 +72,12 @@ pub async fn run(
         (_, Some(words)) => Err(said(&words)),
         (Err(error), None) => Err(RestoreError::Failed(format!("psql: {error}")).into()),
     }
+}
+
+/// The schemas that the dump brings whole.
+fn schemas(manifest: &Manifest) -> impl Iterator<Item = &str> {
+    let tables = manifest.database.tables.iter();
+    tables.filter_map(|table| Some(table.table.split_once('.')?.0))
 }
 
 /// The bytes of the dump; ends early if nobody wants more.
@@ -117,7 +125,8 @@ fn start_reader(client: &Client) -> Result<(Program, ChildStdin, ChildStdout), F
     Ok((program, input, output))
 }
 
-fn start_writer(url: &DatabaseUrl, client: &Client) -> Result<(Program, ChildStdin), Failure> {
+/// `psql`, and what it reads.
+pub fn start_writer(url: &DatabaseUrl, client: &Client) -> Result<(Program, ChildStdin), Failure> {
     let psql = client.pg_restore.with_file_name("psql");
     let mut command = Command::new(&psql);
     command
@@ -156,7 +165,7 @@ impl Program {
     }
 
     /// `None`: it ended well; else its words.
-    async fn wait(&mut self) -> Result<Option<String>, RestoreError> {
+    pub async fn wait(&mut self) -> Result<Option<String>, RestoreError> {
         let status = tokio::time::timeout(SILENCE, self.child.wait()).await;
         let status = status
             .map_err(|_| RestoreError::Failed(format!("{} does not end", self.name)))?
@@ -179,7 +188,7 @@ fn no_pipe() -> RestoreError {
 }
 
 /// Why the database took no more.
-async fn refused(mut writer: Program) -> Failure {
+pub async fn refused(mut writer: Program) -> Failure {
     match writer.wait().await {
         Ok(words) => said(&words.unwrap_or_else(|| "psql ended early".into())),
         Err(error) => error.into(),
@@ -187,7 +196,7 @@ async fn refused(mut writer: Program) -> Failure {
 }
 
 /// What PostgreSQL says for now, and what it says for good.
-fn said(words: &str) -> Failure {
+pub fn said(words: &str) -> Failure {
     let for_now = [
         "lock timeout",
         "connection to server",

@@ -5,6 +5,7 @@
 //! before leaves the database as it was. Files are laid out before, and put in their place after.
 
 mod clear;
+mod earlier;
 mod files;
 pub mod input;
 pub mod load;
@@ -14,8 +15,11 @@ pub mod place;
 
 use std::process::ExitCode;
 
+use object_store::path::Path as Place;
+
 use crate::backup::MANIFEST;
 use crate::backup::dump::Client;
+use crate::database::Connection;
 use crate::environment::Environment;
 use crate::keyring::Keyring;
 use crate::migrate::journal::Journal;
@@ -111,7 +115,10 @@ async fn steps(environment: &Environment, record: &mut Record) -> Result<Success
 
     record.step("storage");
     let storage = &input.source.storage;
-    let folder = place::find(storage, &input.source.from).await?;
+    let folder = match place::find_any(storage, &input.source.from).await? {
+        place::Found::Folder(folder) => folder,
+        place::Found::Earlier(dump) => return earlier(&input, environment, record, &dump).await,
+    };
     record.fact("location", format!("{}/", storage.url_of(&folder)));
     let text = storage
         .small(&folder.clone().join(MANIFEST), MANIFEST_LIMIT)
@@ -141,16 +148,7 @@ async fn steps(environment: &Environment, record: &mut Record) -> Result<Success
         files::settle(root).await?;
     }
 
-    record.step("connect");
-    let connection = input.target.wait_for_database().await?;
-    let version = server_version(&connection).await?;
-    let major = version
-        .split('.')
-        .next()
-        .and_then(|major| major.parse().ok());
-    let path = environment.get("PATH").unwrap_or_default();
-    let client = Client::find(path, major.unwrap_or_default())?;
-    drop(connection);
+    let client = connect(&input, environment, record).await?;
 
     if let Some((root, part)) = files {
         record.step("files");
@@ -177,6 +175,51 @@ async fn steps(environment: &Environment, record: &mut Record) -> Result<Success
         let text = "the journal of migrations is not the backup's: somebody else has written to this database";
         return Err(RestoreError::Refused(text.into()).into());
     }
+    analyze(&connection).await;
+    Ok(Success::Done)
+}
+
+/// A dump of the earlier operator: a database and nothing else, and no manifest that tells what must be in it.
+async fn earlier(
+    input: &Input,
+    environment: &Environment,
+    record: &mut Record,
+    dump: &Place,
+) -> Result<Success, Failure> {
+    let storage = &input.source.storage;
+    record.fact("location", storage.url_of(dump));
+    input.takes_database_alone()?;
+    let client = connect(input, environment, record).await?;
+    record.step("restore");
+    let tables = earlier::run(&input.target.url, &client, storage, dump).await?;
+    record.fact("tables", tables);
+    record.step("check");
+    let connection = input.target.wait_for_database().await?;
+    let journal = Journal::read(&connection).await?;
+    record.fact("migrations", journal.rows());
+    analyze(&connection).await;
+    Ok(Success::Done)
+}
+
+/// The programs of the database's version.
+async fn connect(
+    input: &Input,
+    environment: &Environment,
+    record: &mut Record,
+) -> Result<Client, Failure> {
+    record.step("connect");
+    let connection = input.target.wait_for_database().await?;
+    let version = server_version(&connection).await?;
+    let major = version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse().ok());
+    let path = environment.get("PATH").unwrap_or_default();
+    Ok(Client::find(path, major.unwrap_or_default())?)
+}
+
+/// Brings the planner's statistics up to date, if that is soon done.
+async fn analyze(connection: &Connection) {
     let analyze = connection.client().batch_execute("ANALYZE");
     if !matches!(
         tokio::time::timeout(ANALYZE_WITHIN, analyze).await,
@@ -184,7 +227,6 @@ async fn steps(environment: &Environment, record: &mut Record) -> Result<Success
     ) {
         tracing::warn!("the planner's statistics are not up to date; autovacuum does it");
     }
-    Ok(Success::Done)
 }
 
 fn tell(manifest: &Manifest, record: &mut Record) {

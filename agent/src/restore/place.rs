@@ -6,6 +6,7 @@ use object_store::path::Path as Place;
 
 use crate::backup::MANIFEST;
 use crate::restore::RestoreError;
+use crate::restore::earlier::ENDING;
 use crate::result::Failure;
 use crate::storage::Destination;
 
@@ -26,6 +27,29 @@ impl From {
     pub fn read(words: Option<&str>) -> Self {
         words.map_or(Self::Latest, |words| Self::Path(words.to_owned()))
     }
+}
+
+/// What the words lead to.
+#[derive(Debug)]
+pub enum Found {
+    /// A folder with a manifest.
+    Folder(Place),
+    /// A dump of the earlier operator, one object.
+    Earlier(Place),
+}
+
+/// A backup of either kind.
+pub async fn find_any(storage: &Destination, from: &From) -> Result<Found, Failure> {
+    if let From::Path(words) = from
+        && words.trim().ends_with(ENDING)
+    {
+        for place in candidates(words, storage.bucket(), storage.prefix())? {
+            if storage.has(&place).await? {
+                return Ok(Found::Earlier(place));
+            }
+        }
+    }
+    find(storage, from).await.map(Found::Folder)
 }
 
 /// The folder.
