@@ -149,11 +149,12 @@ pub struct PaperclipBackupSpec {
     pub database_ref: Option<LocalRef>,
     /// Where the backup goes. Default: the destination of the Instance.
     pub storage: Option<Storage>,
-    /// What the backup holds. Default `[Database, Spec]`. `Secrets` needs encryption.
+    /// What the backup holds. Default: what `backup.include` of the Instance says, else `[Database, Spec]`, and `Files` if the server has a
+    /// volume. `Secrets` needs encryption.
     #[serde(default, skip_serializing_if = "empty", deserialize_with = "or_empty")]
     #[schemars(length(max = 5), transform = set)]
     pub include: Vec<Word<BackupPart>>,
-    /// Encrypt the backup with age. Default: not encrypted.
+    /// Encrypt the backup with age. Default: as `backup.encryption` of the Instance says.
     pub encryption: Option<BackupEncryption>,
     /// When to take backups: five-field cron, or `@daily` and the like. Absent: once, now.
     #[schemars(length(max = 256))]

@@ -59,6 +59,11 @@ impl Said {
         self.facts.get(fact)?.as_str().map(quote)
     }
 
+    /// A fact that is a text, as the agent wrote it: never for people.
+    pub fn whole(&self, fact: &str) -> Option<&str> {
+        self.facts.get(fact)?.as_str()
+    }
+
     /// A fact that is a number.
     pub fn number(&self, fact: &str) -> Option<i64> {
         self.facts.get(fact)?.as_i64()

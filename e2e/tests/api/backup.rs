@@ -8,9 +8,9 @@ use anyhow::Result;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
-use paperclip_e2e::harness::{Cluster, Namespace, Operator, OperatorOptions, until};
+use paperclip_e2e::harness::{Cluster, Namespace, Operator, OperatorOptions, until, wait_for};
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -188,6 +188,61 @@ async fn a_backup_waits_for_what_it_needs_and_begins_by_itself() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_cannot_be_taken_out_of_the_bucket_stays_and_holds_nobody() -> Result<()> {
+    let test = Test::start("backup-kept").await?;
+    test.shop().await?;
+    let name = test
+        .create(json!({"instanceRef": {"name": "shop"}, "deletionPolicy": "Delete"}))
+        .await?;
+    let ended = test.until(&name, "Failed", "True/NoResult").await?;
+    assert_eq!(ended.finalizers(), ["paperclip.inc/finalizer"]);
+    // Somebody else's word, so that there is something to be taken away.
+    let artifact = json!({"location": "s3://uploads/backups/shop/x/", "sha256": "f".repeat(64)});
+    let patch = json!({"status": {"phase": "Complete", "artifact": artifact}});
+    test.backups()
+        .patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+
+    // The Job that is made ends without a word on this tier: the object goes all the same, and says what stays.
+    test.namespace
+        .kubectl(&["delete", "pcb", &name, "--timeout=60s"])
+        .await?;
+    let events = [
+        "get",
+        "events",
+        "-o",
+        "jsonpath={.items[?(@.reason=='ArtifactKept')].message}",
+    ];
+    wait_for("the event", 30 * SECOND, async || {
+        let text = test.namespace.kubectl(&events).await?;
+        Ok(text
+            .contains("s3://uploads/backups/shop/x/ stays in the bucket")
+            .then_some(()))
+    })
+    .await?;
+
+    // Whoever changes their mind is let go at once.
+    let name = test
+        .create(json!({"instanceRef": {"name": "shop"}, "deletionPolicy": "Delete"}))
+        .await?;
+    test.until(&name, "Failed", "True/NoResult").await?;
+    let patch = json!({"spec": {"deletionPolicy": "Retain"}});
+    test.backups()
+        .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    let free = |object: &DynamicObject| object.finalizers().is_empty();
+    until(
+        &test.backups(),
+        &name,
+        "is held by nobody",
+        30 * SECOND,
+        free,
+    )
+    .await
+    .map(drop)
+}
+
+#[tokio::test]
 async fn what_is_missing_is_named_and_no_pod_is_made_for_it() -> Result<()> {
     let test = Test::start("backup-missing").await?;
     test.shop().await?;
@@ -201,7 +256,7 @@ async fn what_is_missing_is_named_and_no_pod_is_made_for_it() -> Result<()> {
     let text = refused.data["status"].to_string();
     assert!(text.contains("absent"), "{text}");
     let files = test
-        .create(json!({"instanceRef": {"name": "shop"}, "include": ["Database", "Files"]}))
+        .create(json!({"instanceRef": {"name": "shop"}, "include": ["Database", "Objects"]}))
         .await?;
     test.until(&files, "Accepted", "False/NotImplemented")
         .await?;
@@ -264,9 +319,9 @@ async fn an_instance_with_a_schedule_has_a_policy_and_says_how_it_is() -> Result
     let instances = test.kind("Instance", "instances");
     let schedule = |value: Value| {
         let spec = json!({"spec": {"backup": {"schedule": value}}});
-        kube::api::Patch::Merge(spec)
+        Patch::Merge(spec)
     };
-    let parameters = kube::api::PatchParams::default();
+    let parameters = PatchParams::default();
     instances
         .patch("shop", &parameters, &schedule(json!("17 2 * * *")))
         .await?;
@@ -288,7 +343,7 @@ async fn an_instance_with_a_schedule_has_a_policy_and_says_how_it_is() -> Result
         .await?;
     let silent = |object: &DynamicObject| condition(object, "BackupReady").is_empty();
     until(&instances, "shop", "says nothing", 60 * SECOND, silent).await?;
-    paperclip_e2e::harness::wait_for("the policy to go", 60 * SECOND, async || {
+    wait_for("the policy to go", 60 * SECOND, async || {
         Ok(test
             .backups()
             .get_opt("shop")

@@ -139,6 +139,30 @@ async fn a_backup_is_complete_when_it_is_in_the_bucket_and_was_read_back() -> Re
     );
     ensure!(manifest["backup"]["name"] == "now", "{manifest}");
 
+    // One that says so goes from the bucket with its object, and no other does.
+    let with = backup("brief", &bucket, "backups") + "  deletionPolicy: Delete\n";
+    namespace.apply(&with).await?;
+    let brief = until(&backups, "brief", "is Complete", 3 * MINUTE, complete).await?;
+    let location = brief.data["status"]["artifact"]["location"].clone();
+    let location = location
+        .as_str()
+        .context(brief.data["status"].to_string())?;
+    let location = location.replace("s3://backups/", "");
+    let below = |place: &str| {
+        let all = bucket.objects("")?;
+        Ok::<_, anyhow::Error>(
+            all.iter()
+                .filter(|(name, _)| name.starts_with(place))
+                .count(),
+        )
+    };
+    ensure!(below(&location)? == 2, "{location}");
+    namespace
+        .kubectl(&["delete", "pcb", "brief", "--timeout=2m"])
+        .await?;
+    ensure!(below(&location)? == 0, "it is still in the bucket");
+    ensure!(below(folder)? == 2, "another was touched");
+
     prune(&namespace, &backups, &bucket).await?;
 
     // Another that cannot work says why, and harms nothing.

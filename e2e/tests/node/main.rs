@@ -2,10 +2,12 @@
 
 mod adoption;
 mod backup;
+mod board;
 mod bucket;
 mod changes;
 mod database;
 mod database_mode;
+mod disaster;
 mod images;
 mod installation;
 mod instance;

@@ -4,12 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use http::Request;
-use http_body_util::Full;
-use paperclip_e2e::harness::{Answer, Cluster, wait_for};
+use paperclip_e2e::harness::{Cluster, wait_for};
 use paperclip_e2e::system::say;
 use serde_json::{Value, json};
 
+use crate::board::Board;
 use crate::bucket::Bucket;
 use crate::installation::{Installation, MINUTE, NAME};
 
@@ -40,115 +39,7 @@ spec:
     )
 }
 
-/// A key of the API that stands in the database.
-struct Board(String);
-
-impl Board {
-    /// Signs in, and has a key made.
-    async fn new(installed: &Installation<'_>) -> Result<Self> {
-        let login = json!({"email": "ada@example.com", "password": "correct horse"});
-        let answer = installed
-            .request("POST", "/api/auth/sign-in/email", Some(login))
-            .await?;
-        ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-        let cookies: Vec<&str> = answer
-            .headers
-            .get_all("set-cookie")
-            .iter()
-            .filter_map(|value| value.to_str().ok()?.split(';').next())
-            .collect();
-        let request = Request::post("/api/board-api-keys")
-            .header("Cookie", cookies.join("; "))
-            .header("Origin", "http://localhost:3100");
-        let made = send(installed, request, Some(json!({"name": "test"}))).await?;
-        let text = made.text();
-        let key = text
-            .split(['"', ' '])
-            .find(|word| word.starts_with("pcp_board_"));
-        Ok(Self(key.context(text.clone())?.to_owned()))
-    }
-
-    async fn ask(
-        &self,
-        installed: &Installation<'_>,
-        method: &str,
-        path: &str,
-        body: Option<Value>,
-    ) -> Result<Value> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("Authorization", format!("Bearer {}", self.0));
-        let answer = send(installed, request, body).await?;
-        ensure!(
-            answer.status.is_success(),
-            "{path}: {} {}",
-            answer.status,
-            answer.text()
-        );
-        answer.json()
-    }
-
-    async fn companies(&self, installed: &Installation<'_>) -> Result<Vec<String>> {
-        let all = self.ask(installed, "GET", "/api/companies", None).await?;
-        let names = all.as_array().into_iter().flatten();
-        let mut names: Vec<String> = names
-            .filter_map(|company| Some(company["name"].as_str()?.to_owned()))
-            .collect();
-        names.sort();
-        Ok(names)
-    }
-
-    /// What a run of an agent gets to see of a stored secret.
-    async fn secret_in_a_run(
-        &self,
-        installed: &Installation<'_>,
-        company: &str,
-        secret: &str,
-    ) -> Result<String> {
-        let agent = json!({"name": "reader", "adapterType": "process", "adapterConfig": {
-            "command": "printenv", "args": ["OLD_SECRET"],
-            "env": {"OLD_SECRET": {"type": "secret_ref", "secretId": secret, "version": "latest"}}}});
-        let path = format!("/api/companies/{company}/agents");
-        let agent = self.ask(installed, "POST", &path, Some(agent)).await?;
-        let id = agent["id"].as_str().context("no agent")?;
-        let path = format!("/api/agents/{id}/heartbeat/invoke");
-        let run = self.ask(installed, "POST", &path, Some(json!({}))).await?;
-        let id = run["id"].as_str().context(run.to_string())?.to_owned();
-        let path = format!("/api/heartbeat-runs/{id}");
-        let ended = wait_for("the run to end", MINUTE, async || {
-            let run = self.ask(installed, "GET", &path, None).await?;
-            let ended = ["succeeded", "failed", "cancelled", "timed_out"];
-            let status = run["status"].as_str().unwrap_or_default();
-            Ok(ended.contains(&status).then_some(run))
-        })
-        .await?;
-        ensure!(ended["status"] == "succeeded", "{ended}");
-        Ok(ended["resultJson"]["stdout"]
-            .as_str()
-            .unwrap_or_default()
-            .trim()
-            .to_owned())
-    }
-}
-
-async fn send(
-    installed: &Installation<'_>,
-    request: http::request::Builder,
-    body: Option<Value>,
-) -> Result<Answer> {
-    let service = format!("{NAME}.{}.svc.cluster.local:3100", installed.namespace.name);
-    let request = request
-        .header("Host", "localhost:3100")
-        .header("Content-Type", "application/json");
-    let body = body.map(|body| body.to_string()).unwrap_or_default();
-    installed
-        .cluster
-        .http(&service, request.body(Full::from(body))?)
-        .await
-}
-
-async fn get(installed: &Installation<'_>, what: &[&str], path: &str) -> Result<String> {
+pub async fn get(installed: &Installation<'_>, what: &[&str], path: &str) -> Result<String> {
     let path = format!("jsonpath={{{path}}}");
     let all: Vec<&str> = ["get"]
         .into_iter()
@@ -173,7 +64,7 @@ async fn what_was_backed_up_comes_back_here_and_elsewhere() -> Result<()> {
     let installed = Installation::applied(cluster, "restore", &manifest(&bucket, "")).await?;
     installed.until_running().await?;
     installed.until_healthy().await?;
-    let board = Board::new(&installed).await?;
+    let board = Board::new(&installed, "correct horse").await?;
     let company = board
         .ask(
             &installed,

@@ -2,6 +2,8 @@
 //! Keys come as files, the URL as a variable out of its Secret; nothing of them stands in the Job. Pure.
 
 use super::destination::Destination;
+use super::files::{FOLDER, Files};
+use super::keys::{self, Role};
 use super::source::Source;
 use crate::crd::SecretKeyRef;
 use crate::shared::agent::{self, empty_dir, mount, read_only, restricted, runtime_default};
@@ -9,11 +11,13 @@ use crate::shared::names::{Component, labels};
 use crate::shared::wish::{Malformed, Wish};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Container, EnvVar, EnvVarSource, KeyToPath, PodSecurityContext, PodSpec, PodTemplateSpec,
-    ResourceRequirements, SecretKeySelector, SecretVolumeSource, Volume,
+    Container, EnvVar, EnvVarSource, KeyToPath, PersistentVolumeClaimVolumeSource,
+    PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements,
+    SecretKeySelector, SecretVolumeSource, Toleration, Volume,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A user that no image has files of; nothing is written but below `/tmp`.
@@ -24,6 +28,18 @@ const AUTHORITY: &str = "/etc/paperclip/s3-ca";
 const GRACE_SECONDS: i64 = 60;
 
 const IDENTITY: &str = "/etc/paperclip/age";
+const APP_KEYS: &str = "/etc/paperclip/keys";
+
+/// The server's files in a Job.
+#[derive(Clone, Copy, Debug)]
+pub struct WithFiles<'a> {
+    /// Where they are.
+    pub files: &'a Files,
+    /// They are written.
+    pub writes: bool,
+    /// A server has them too: the pod runs on its node.
+    pub beside: bool,
+}
 
 /// What is to be done.
 #[derive(Debug)]
@@ -42,6 +58,10 @@ pub struct Task<'a> {
     pub user: Option<i64>,
     /// Private key that opens backups.
     pub identity: Option<&'a SecretKeyRef>,
+    /// The server's files. The pod then runs as the server's user.
+    pub files: Option<WithFiles<'a>>,
+    /// The installation's keys.
+    pub keys: &'a [Role],
     /// Further variables of the agent.
     pub variables: Vec<(&'static str, String)>,
     /// CPU and memory.
@@ -95,6 +115,40 @@ fn pod(task: &Task<'_>) -> PodSpec {
     let (copy, agent_volume) = agent::copied_from(task.agent_image, "IfNotPresent");
     let mut volumes = vec![agent_volume, empty_dir("tmp", None)];
     let mut mounts = vec![agent::mounted(), mount("tmp", "/tmp")];
+    let security = security(task);
+    // Without a group of the volumes nobody but the kubelet could read them.
+    let mode = if security.fs_group.is_some() {
+        0o440
+    } else {
+        0o444
+    };
+    if let Some(with) = &task.files {
+        volumes.push(Volume {
+            name: "files".into(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: with.files.claim.clone(),
+                read_only: None,
+            }),
+            ..Volume::default()
+        });
+        let mounted = mount("files", FOLDER);
+        mounts.push(if with.writes {
+            mounted
+        } else {
+            read_only(mounted)
+        });
+    }
+    if !task.keys.is_empty() {
+        volumes.push(Volume {
+            name: "app-keys".into(),
+            projected: Some(ProjectedVolumeSource {
+                default_mode: Some(mode),
+                ..keys::volume(task.keys)
+            }),
+            ..Volume::default()
+        });
+        mounts.push(read_only(mount("app-keys", APP_KEYS)));
+    }
     let mut files = |name: &str, source: SecretVolumeSource, path: &str| {
         volumes.push(Volume {
             name: name.into(),
@@ -105,7 +159,7 @@ fn pod(task: &Task<'_>) -> PodSpec {
     };
     let secret = |name: &str| SecretVolumeSource {
         secret_name: Some(name.to_owned()),
-        default_mode: Some(0o440),
+        default_mode: Some(mode),
         ..SecretVolumeSource::default()
     };
     if let Some(name) = &task.destination.credentials {
@@ -125,20 +179,18 @@ fn pod(task: &Task<'_>) -> PodSpec {
     if let Some(identity) = task.identity {
         files("age-identity", one_key(identity, "identity"), IDENTITY);
     }
+    let (node_selector, tolerations) = nodes(task);
     PodSpec {
         service_account_name: task.destination.account.clone(),
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         restart_policy: Some("Never".into()),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            run_as_user: Some(task.user.unwrap_or(USER)),
-            run_as_group: Some(task.user.unwrap_or(USER)),
-            fs_group: Some(task.user.unwrap_or(USER)),
-            seccomp_profile: Some(runtime_default()),
-            ..PodSecurityContext::default()
-        }),
+        security_context: Some(security),
+        affinity: task
+            .files
+            .filter(|with| with.beside)
+            .and_then(|with| with.files.affinity(task.installation)),
         init_containers: Some(vec![copy]),
         containers: vec![Container {
             name: agent::CONTAINER.into(),
@@ -153,11 +205,34 @@ fn pod(task: &Task<'_>) -> PodSpec {
         volumes: Some(volumes),
         image_pull_secrets: (!task.source.pull_secrets.is_empty())
             .then(|| task.source.pull_secrets.clone()),
-        node_selector: (!task.source.node_selector.is_empty())
-            .then(|| task.source.node_selector.clone()),
-        tolerations: (!task.source.tolerations.is_empty()).then(|| task.source.tolerations.clone()),
+        node_selector: (!node_selector.is_empty()).then(|| node_selector.clone()),
+        tolerations: (!tolerations.is_empty()).then(|| tolerations.to_vec()),
         priority_class_name: task.source.priority_class.clone(),
         ..PodSpec::default()
+    }
+}
+
+/// Whom the pod runs as: with the server's files as the server, so that it can read all of them, and what it writes belongs to the server.
+fn security(task: &Task<'_>) -> PodSecurityContext {
+    if let Some(with) = &task.files {
+        return with.files.security.clone();
+    }
+    let user = Some(task.user.unwrap_or(USER));
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: user,
+        run_as_group: user,
+        fs_group: user,
+        seccomp_profile: Some(runtime_default()),
+        ..PodSecurityContext::default()
+    }
+}
+
+/// Where the pod may run: with the server's files where the server may.
+fn nodes<'a>(task: &Task<'a>) -> (&'a BTreeMap<String, String>, &'a [Toleration]) {
+    match task.files {
+        Some(with) => (&with.files.node_selector, &with.files.tolerations),
+        None => (&task.source.node_selector, &task.source.tolerations),
     }
 }
 
@@ -202,6 +277,14 @@ fn variables(task: &Task<'_>) -> Vec<EnvVar> {
     set(
         "PAPERCLIP_AGENT_AGE_IDENTITY_FILE",
         task.identity.map(|_| format!("{IDENTITY}/identity")),
+    );
+    set(
+        "PAPERCLIP_AGENT_FILES_DIR",
+        task.files.map(|_| FOLDER.to_owned()),
+    );
+    set(
+        "PAPERCLIP_AGENT_KEYS",
+        (!task.keys.is_empty()).then(|| keys::told(task.keys, task.installation)),
     );
     for (name, value) in &task.variables {
         set(name, Some(value.clone()));

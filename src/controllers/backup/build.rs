@@ -1,7 +1,7 @@
 //! [`Validated`] to objects. Pure.
 
 use super::validate::Validated;
-use crate::controllers::archive::job::Task;
+use crate::controllers::archive::job::{Task, WithFiles};
 use crate::controllers::archive::work::Work;
 use crate::shared::agent;
 use crate::shared::names::Component;
@@ -20,6 +20,12 @@ pub fn work(v: &Validated) -> Result<Work, Malformed> {
         source: &v.source,
         user: None,
         identity: None,
+        files: v.files.as_ref().map(|files| WithFiles {
+            files,
+            writes: false,
+            beside: v.server_runs,
+        }),
+        keys: &v.keys,
         variables: variables(v),
         resources: &v.resources,
         deadline: v.deadline,

@@ -3,11 +3,14 @@
 
 use super::super::Caches;
 use super::status;
+use crate::controllers::archive::server;
+use crate::crd::instance::InstanceSpec;
 use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase};
 use crate::shared::agent;
 use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::cache::{Key, Seen};
 use crate::shared::guarded::Guarded;
+use crate::shared::names::Names;
 use crate::shared::views::{Job, Pod};
 use crate::shared::wish::Kind;
 use k8s_openapi::api::core::v1::Secret;
@@ -19,6 +22,12 @@ use std::sync::Arc;
 pub struct Found {
     /// The Instance that is backed up.
     pub instance: Option<Arc<Seen<Guarded<Instance>>>>,
+    /// Its spec, with the admin's values in its gaps.
+    pub spec: Option<InstanceSpec>,
+    /// The claim of its data volume is there, if the operator makes it.
+    pub claim: bool,
+    /// It has server pods.
+    pub server_runs: bool,
     /// Its database, or the one that is named.
     pub database: Option<Arc<Seen<Guarded<PaperclipDatabase>>>>,
     /// The Job of this backup.
@@ -54,6 +63,7 @@ impl Found {
 pub async fn read(
     api: &ApiServer,
     caches: &Caches,
+    domain: &str,
     key: &Key,
     object: &PaperclipBackup,
 ) -> Result<Found, ApiError> {
@@ -74,6 +84,14 @@ pub async fn read(
         .get(&named(&agent::job_name(&key.name, uid)))
         .filter(|job| job.controller.as_ref().is_some_and(|c| *c.uid == *uid));
     let mut found = Found {
+        claim: instance.as_ref().is_some_and(|key| {
+            let data = Names::of(&key.name).data();
+            caches.claims.get(&named(&data)).is_some()
+        }),
+        server_runs: instance
+            .as_ref()
+            .is_some_and(|key| !server::of(caches, key).0.is_empty()),
+        spec: None,
         instance: instance.and_then(|key| caches.instances.get(&key)),
         database: database.and_then(|key| caches.databases.get(&key)),
         pods: job
@@ -83,6 +101,9 @@ pub async fn read(
         job,
         secrets: BTreeMap::new(),
     };
+    found.spec = found
+        .instance()
+        .map(|instance| server::spec(caches, domain, instance));
     if found.job.is_none() && !status::has_ended(object) {
         for name in super::validate::secrets(object, &found) {
             let stored = api

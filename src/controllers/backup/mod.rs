@@ -7,6 +7,7 @@ mod apply;
 mod build;
 mod dereference;
 mod policy;
+mod removal;
 mod report;
 mod result;
 mod status;
@@ -56,8 +57,8 @@ impl Reconcile for Controller {
     async fn reconcile(&self, seen: Arc<Object>) -> Result<Again, Failure> {
         let result = match &seen.view {
             Guarded::Undecodable { error, .. } => self.reporter(&seen).undecodable(error).await,
-            // Job and policy go with their owner; the artefact stays.
-            Guarded::Ok(_) if seen.deleting => Ok(Again::Someday),
+            // Job and policy go with their owner.
+            Guarded::Ok(object) if seen.deleting => self.remove(&seen, object).await,
             Guarded::Ok(object) => self.pass(&seen, object).await,
         };
         if let (Err(failure), Guarded::Ok(object)) = (&result, &seen.view) {
@@ -78,11 +79,15 @@ impl Reconcile for Controller {
 impl Controller {
     async fn pass(&self, seen: &Object, object: &PaperclipBackup) -> Result<Again, Failure> {
         let (key, context) = (&seen.key, &*self.context);
-        let found = dereference::read(&context.api, &self.caches, key, object)
+        let domain = &context.options.cluster_domain;
+        let found = dereference::read(&context.api, &self.caches, domain, key, object)
             .instrument(info_span!("dereference"))
             .await
             .map_err(|e| Failure::new("dereference", e.reason(), &e))?;
 
+        if !is_hands_off(&object.metadata) {
+            self.hold(seen, object, removal::is_wanted(object)).await?;
+        }
         if policy::is_one(object) {
             return self.policy(seen, object, &found).await;
         }

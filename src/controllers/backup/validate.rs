@@ -1,16 +1,20 @@
 //! Raw spec and what it refers to, to [`Validated`]. Pure. After this step nobody looks at the raw spec.
 
+mod parts;
+
 use super::dereference::Found;
 use crate::controllers::archive::destination::{self, Destination};
+use crate::controllers::archive::files::Files;
 use crate::controllers::archive::job;
+use crate::controllers::archive::keys::Role;
 use crate::controllers::archive::policy;
 use crate::controllers::archive::source::{self, Source};
 use crate::controllers::archive::verdict;
 use crate::controllers::archive::work::Owner;
 use crate::crd::instance::DatabaseMode;
-use crate::crd::shared::{BackupPart, DeletionPolicy, VerificationLevel};
-use crate::crd::{Instance, PaperclipBackup, text, word};
-use crate::shared::conditions::{list, quote};
+use crate::crd::shared::{BackupPart, VerificationLevel};
+use crate::crd::{Instance, PaperclipBackup, SecretKeyRef, text, word};
+use crate::shared::conditions::list;
 use crate::shared::duration;
 use crate::shared::names::API_VERSION;
 use crate::shared::options::Options;
@@ -57,6 +61,14 @@ pub struct Validated {
     pub source: Source,
     /// Public keys.
     pub recipients: Vec<String>,
+    /// Private key that opens it.
+    pub identity: Option<SecretKeyRef>,
+    /// The server's files, if they are kept.
+    pub files: Option<Files>,
+    /// A server works with them.
+    pub server_runs: bool,
+    /// The keys, if they are kept.
+    pub keys: Vec<Role>,
     /// The Instance as it is, without passwords.
     pub spec: Option<String>,
     /// What the manifest says of whose data these are.
@@ -89,11 +101,14 @@ impl Validated {
 
 /// Names of the Secrets that a Job would mount.
 pub fn secrets(object: &PaperclipBackup, found: &Found) -> Vec<String> {
-    where_to(object, found.instance())
-        .ok()
-        .flatten()
-        .map(|d| d.secrets())
-        .unwrap_or_default()
+    let destination = where_to(object, found.instance()).ok().flatten();
+    let mut names = destination.map(|d| d.secrets()).unwrap_or_default();
+    if parts::parts(object, found).is_ok_and(|parts| parts.contains(&BackupPart::Secrets)) {
+        names.extend(parts::roles(found).into_iter().map(|role| role.secret));
+    }
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Checks.
@@ -114,10 +129,10 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
             "spec: set exactly one of instanceRef, databaseRef",
         );
     }
-    let parts = parts(object)?;
     if let Some(reference) = &spec.instance_ref {
         instance(found, &reference.name)?;
     }
+    let wanted = parts::parts(object, found)?;
     let installation = spec
         .instance_ref
         .as_ref()
@@ -132,8 +147,18 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
             "no destination: set spec.storage.s3 here, or backup.s3 or objectStorage of the Instance",
         );
     };
-    missing_secrets(found)?;
-    let recipients = recipients(object)?;
+    missing_secrets(found, &destination)?;
+    let encryption = parts::encryption(object, found.instance());
+    let recipients = parts::recipients(object, encryption)?;
+    let files = wanted
+        .contains(&BackupPart::Files)
+        .then(|| parts::files(object, found))
+        .transpose()?;
+    let keys = if wanted.contains(&BackupPart::Secrets) {
+        parts::keys(found, &recipients)?
+    } else {
+        vec![]
+    };
     let deadline = match text(spec.active_deadline.as_ref()).map(duration::parse) {
         None => DEADLINE,
         Some(Some(deadline)) if deadline >= Duration::from_secs(1) => deadline,
@@ -146,7 +171,7 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
     };
     let source = source::of(found.database(), &installation)
         .map_err(|text| Verdict::Waiting("WaitingForChild", text))?;
-    let described = parts
+    let described = wanted
         .contains(&BackupPart::Spec)
         .then(|| found.instance().map(description))
         .flatten();
@@ -175,6 +200,10 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
         destination,
         source,
         recipients,
+        identity: encryption.and_then(|e| e.identity_secret_ref.clone()),
+        files,
+        server_runs: found.server_runs,
+        keys,
         spec: described,
         resources: spec
             .resources
@@ -213,44 +242,6 @@ fn where_to(
         .transpose()
 }
 
-/// What is asked for and not built: a backup without it must not be taken for one with it.
-fn parts(object: &PaperclipBackup) -> Result<Vec<BackupPart>, Verdict> {
-    let mut parts = vec![];
-    for part in &object.spec.include {
-        match part.known() {
-            Ok(part @ (BackupPart::Database | BackupPart::Spec)) => parts.push(part),
-            Ok(_) => {
-                return refused(
-                    "NotImplemented",
-                    format!(
-                        "spec.include: {} is not built into this version of the operator; Database and Spec are",
-                        part.as_str()
-                    ),
-                );
-            }
-            Err(unknown) => {
-                return refused(
-                    "InvalidSpec",
-                    format!(
-                        "spec.include: \"{}\" is no part of a backup",
-                        quote(unknown)
-                    ),
-                );
-            }
-        }
-    }
-    if parts.is_empty() {
-        return Ok(vec![BackupPart::Database, BackupPart::Spec]);
-    }
-    if !parts.contains(&BackupPart::Database) {
-        return refused(
-            "NotImplemented",
-            "spec.include: a backup without Database is not built into this version of the operator",
-        );
-    }
-    Ok(parts)
-}
-
 fn instance<'a>(found: &'a Found, name: &str) -> Result<&'a Instance, Verdict> {
     let Some(instance) = found.instance() else {
         let text = if found.instance.is_some() {
@@ -276,47 +267,18 @@ fn instance<'a>(found: &'a Found, name: &str) -> Result<&'a Instance, Verdict> {
     Ok(instance)
 }
 
-fn missing_secrets(found: &Found) -> Result<(), Verdict> {
-    let missing: Vec<String> = found
-        .secrets
+fn missing_secrets(found: &Found, destination: &Destination) -> Result<(), Verdict> {
+    let missing: Vec<String> = destination
+        .secrets()
         .iter()
-        .filter(|(_, keys)| keys.is_none())
-        .map(|(name, _)| format!("there is no Secret \"{name}\" in this namespace"))
+        .filter(|name| found.secrets.get(*name).is_some_and(Option::is_none))
+        .map(|name| format!("there is no Secret \"{name}\" in this namespace"))
         .collect();
     if missing.is_empty() {
         Ok(())
     } else {
         refused("SecretNotFound", list(&missing))
     }
-}
-
-fn recipients(object: &PaperclipBackup) -> Result<Vec<String>, Verdict> {
-    let Some(encryption) = &object.spec.encryption else {
-        return Ok(vec![]);
-    };
-    let is_key = |key: &str| {
-        key.strip_prefix("age1").is_some_and(|rest| {
-            rest.len() == 58
-                && rest
-                    .bytes()
-                    .all(|b| b"qpzry9x8gf2tvdw0s3jn54khce6mua7l".contains(&b))
-        })
-    };
-    if encryption.recipients.is_empty() {
-        return refused(
-            "InvalidSpec",
-            "spec.encryption.recipients: name at least one key",
-        );
-    }
-    for (index, key) in encryption.recipients.iter().enumerate() {
-        if !is_key(key) {
-            return refused(
-                "InvalidSpec",
-                format!("spec.encryption.recipients[{index}]: must be a public key of age (age1…)"),
-            );
-        }
-    }
-    Ok(encryption.recipients.clone())
 }
 
 /// The Instance as somebody would apply it again. A password in a URL stays out.
@@ -377,18 +339,6 @@ fn about(object: &PaperclipBackup, found: &Found, installation: &str) -> Value {
 fn notes(object: &PaperclipBackup) -> Vec<String> {
     let spec = &object.spec;
     let mut notes = vec![];
-    let mut say = |path: &str| {
-        notes.push(format!(
-            "spec.{path}: not built into this version of the operator, has no effect yet"
-        ));
-    };
-    if spec
-        .deletion_policy
-        .as_ref()
-        .is_some_and(|p| *p == DeletionPolicy::Delete)
-    {
-        say("deletionPolicy");
-    }
     let level = spec.verification.as_ref().and_then(|v| v.level.as_ref());
     if level.is_some_and(|l| *l == VerificationLevel::Boot) {
         notes.push(

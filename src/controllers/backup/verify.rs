@@ -10,7 +10,7 @@ use crate::controllers::archive::work::{self, Work};
 use crate::controllers::database::validate::image;
 use crate::crd::backup::{BackupPhase, BackupVerified, PaperclipBackupStatus};
 use crate::crd::shared::VerificationLevel;
-use crate::crd::{Instance, PaperclipBackup, SecretKeyRef, word};
+use crate::crd::{Instance, PaperclipBackup, word};
 use crate::shared::agent;
 use crate::shared::cache::{Key, Seen};
 use crate::shared::conditions::{Fact, Truth, find, merge, quote};
@@ -183,7 +183,9 @@ fn build(object: &PaperclipBackup, v: &Validated) -> Result<Work, Malformed> {
         source: &v.source,
         // `initdb` wants a user that has a name.
         user: Some(image::uid(&v.source.image)),
-        identity: identity(object),
+        identity: v.identity.as_ref(),
+        files: None,
+        keys: &[],
         variables: variables.into_iter().flatten().collect(),
         resources: &v.resources,
         deadline: DEADLINE,
@@ -191,13 +193,4 @@ fn build(object: &PaperclipBackup, v: &Validated) -> Result<Work, Malformed> {
     };
     let (owner, name) = (v.owner(), job_name(object));
     owner.work(owner.metadata(&name, &task), &name, &task)
-}
-
-fn identity(object: &PaperclipBackup) -> Option<&SecretKeyRef> {
-    object
-        .spec
-        .encryption
-        .as_ref()?
-        .identity_secret_ref
-        .as_ref()
 }

@@ -8,10 +8,14 @@ use super::retained::{self, Kept, RetainedError, Terms};
 use super::validate::Validated;
 use super::validate::forms;
 use super::validate::references::Broken;
+use crate::crd::Instance;
 use crate::crd::instance::{InstanceStatus, MasterKeyStatus};
 use crate::shared::api::ApiServer;
+use crate::shared::cache::Seen;
+use crate::shared::views::Claim;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What is known of the keys after this step.
 #[derive(Debug, Default)]
@@ -28,6 +32,17 @@ pub struct Keys {
     pub renewed: Vec<String>,
 }
 
+/// What is known before this step.
+#[derive(Clone, Copy)]
+pub struct Before<'a> {
+    /// The Instance.
+    pub instance: &'a Instance,
+    /// What the caches hold of it.
+    pub observed: &'a Observed,
+    /// A restore brings the keys: none may be made.
+    pub come: bool,
+}
+
 /// Makes sure that the generated keys are there, and adds them to what was found.
 ///
 /// # Errors
@@ -35,16 +50,16 @@ pub struct Keys {
 pub async fn ensure(
     api: &ApiServer,
     v: &Validated<'_>,
-    status: Option<&InstanceStatus>,
-    observed: &Observed,
+    before: Before<'_>,
     found: &mut Found,
 ) -> Result<Keys, RetainedError> {
+    let (status, observed) = (before.instance.status.as_ref(), before.observed);
     let known = |name: &str| {
         status
             .and_then(|s| s.managed_resources.as_ref())
             .is_some_and(|m| m.secrets.iter().any(|s| s == name))
     };
-    let fresh = may_make_master(v, status, observed);
+    let fresh = may_make_master(v, before);
     let bootstrapped = super::gates::is_bootstrapped(v, status, observed);
     let admin = v.admin.as_ref();
     let one = |which: Generated, wanted: bool| async move {
@@ -55,6 +70,7 @@ pub async fn ensure(
             email: admin.map_or("", |a| a.email),
             known: known(&which.name(&v.id)),
             may_make: match which {
+                _ if before.come => false,
                 Generated::Master => fresh,
                 // A password that was made later would be nobody's.
                 Generated::Admin => !bootstrapped,
@@ -80,7 +96,7 @@ pub async fn ensure(
         let Some(kept) = kept else { continue };
         let name = which.name(&v.id);
         let data = match kept {
-            Kept::Missing if which == Generated::Admin => continue,
+            Kept::Missing if which == Generated::Admin || before.come => continue,
             Kept::Missing => {
                 keys.broken = Some(missing(&name));
                 continue;
@@ -112,13 +128,31 @@ pub async fn ensure(
 }
 
 /// A new master key is harmless only where nothing can have been encrypted with another one.
-fn may_make_master(
-    v: &Validated<'_>,
-    status: Option<&InstanceStatus>,
-    observed: &Observed,
-) -> bool {
+fn may_make_master(v: &Validated<'_>, before: Before<'_>) -> bool {
+    let (status, observed) = (before.instance.status.as_ref(), before.observed);
     let used = status.is_some_and(|s| s.master_key.is_some());
-    v.keys.make_master && !used && observed.claim.is_none() && !observed.database_claim
+    let no_data = observed.claim.is_none() && observed.database_claim.is_none();
+    v.keys.make_master && !used && (no_data || has_only_waited(before, &v.id.names.master_key()))
+}
+
+/// The volumes were made for this very Instance, and while it waited for a restore it never had a key: nothing of its own is in them, and of
+/// what was brought back the restore has seen that no key is needed for it.
+fn has_only_waited(before: Before<'_>, master: &str) -> bool {
+    let (instance, observed) = (before.instance, before.observed);
+    let Some(status) = &instance.status else {
+        return false;
+    };
+    let made = instance.metadata.creation_timestamp.as_ref();
+    let made = made.map(|t| t.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let younger = |claim: &Arc<Seen<Claim>>| {
+        let claim = &claim.view.metadata.creation_timestamp;
+        made.as_ref().is_some_and(|made| **claim >= **made)
+    };
+    let claims = [&observed.claim, &observed.database_claim];
+    let managed = status.managed_resources.as_ref();
+    status.first_ready_time.is_none()
+        && managed.is_some_and(|m| !m.secrets.iter().any(|s| s == master))
+        && claims.into_iter().flatten().all(younger)
 }
 
 fn missing(name: &str) -> Broken {

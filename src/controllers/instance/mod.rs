@@ -264,7 +264,8 @@ impl Controller {
             && !is_hands_off(&pass.instance.metadata)
         {
             if found.looked {
-                done.keys = self.keys(pass, v, &before, &mut found).await?;
+                let come = restores.brings_keys(&pass.instance.spec);
+                done.keys = self.keys(pass, v, &before, come, &mut found).await?;
                 let status = pass.instance.status.as_ref();
                 connections::ensure(&self.context.api, v, status, &mut found, &mut done.keys)
                     .await
@@ -444,13 +445,17 @@ impl Controller {
         pass: &Pass<'_>,
         v: &Validated<'_>,
         before: &Observed,
+        come: bool,
         found: &mut Found,
     ) -> Result<Keys, Failure> {
         keys::ensure(
             &self.context.api,
             v,
-            pass.instance.status.as_ref(),
-            before,
+            keys::Before {
+                instance: pass.instance,
+                observed: before,
+                come,
+            },
             found,
         )
         .instrument(info_span!("keys"))

@@ -86,7 +86,7 @@ pub struct Observed {
     /// The database's Service, if there is one.
     pub database_service: bool,
     /// The database's claim, if there is one, whoever owns it.
-    pub database_claim: bool,
+    pub database_claim: Option<Arc<Seen<Claim>>>,
 }
 
 impl Observed {
@@ -155,7 +155,7 @@ impl Observed {
             database_workload: ours(&caches.stateful_sets, &key(&names.database()), child)
                 .is_some(),
             database_service: ours(&caches.services, &key(&names.database()), child).is_some(),
-            database_claim: caches.claims.get(&key(&names.database_data())).is_some(),
+            database_claim: caches.claims.get(&key(&names.database_data())),
             workloads: Workloads::of(kind, stateful_set, deployment),
             jobs,
             restores: restores(caches, &main),

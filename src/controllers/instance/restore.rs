@@ -8,6 +8,7 @@ use crate::controllers::archive::destination::{self, Destination};
 use crate::controllers::restore::phase;
 use crate::crd::instance::{InstanceSpec, InstanceStatus, Outcome, RestoreSummary};
 use crate::crd::restore::RestorePhase;
+use crate::crd::shared::BackupPart;
 use crate::crd::{Instance, PaperclipRestore, text};
 use crate::shared::conditions::find;
 use crate::shared::controller::Failure;
@@ -140,16 +141,33 @@ impl<'a> Restores<'a> {
         if self.active.is_some_and(phase::stops_server) {
             return Hold::Stop;
         }
+        if self.awaits_data() {
+            Hold::Wait
+        } else {
+            Hold::None
+        }
+    }
+
+    /// There are no data yet, and those that are asked for have not been brought back.
+    fn awaits_data(&self) -> bool {
         let brought = self.own.is_some_and(|r| {
             matches!(
                 phase::of(r),
                 RestorePhase::Checking | RestorePhase::Complete
             )
         });
-        if self.fresh && self.wanted.is_some() && !brought {
-            return Hold::Wait;
-        }
-        Hold::None
+        self.fresh && self.wanted.is_some() && !brought
+    }
+
+    /// The keys come with the data: none may be made before. Only an Instance that can open them waits for them.
+    pub fn brings_keys(&self, spec: &InstanceSpec) -> bool {
+        let options = spec.restore.as_deref();
+        let named = options.and_then(|r| r.identity_secret_ref.as_ref());
+        let encryption = spec.backup.as_ref().and_then(|b| b.encryption.as_ref());
+        let usual = encryption.and_then(|e| e.identity_secret_ref.as_ref());
+        let include = options.map(|r| &*r.include).unwrap_or_default();
+        let wanted = include.is_empty() || include.iter().any(|p| *p == BackupPart::Secrets);
+        self.awaits_data() && wanted && named.or(usual).is_some()
     }
 
     /// The server is being tried: nobody is to be woken.
@@ -228,5 +246,66 @@ impl Controller {
             Err(error) if error.is_not_found() || error.code() == Some(422) => Ok(()),
             Err(error) => Err(Failure::new("restore", error.reason(), &error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::cache::Seen;
+    use serde_json::Value;
+    use std::sync::Arc;
+
+    const OPENS: &str = "{restoreFrom: latest, backup: {encryption: {recipients: [age1x], identitySecretRef: {name: a, key: k}}}}";
+
+    /// Whether an Instance waits for keys, while its restore is in this phase.
+    fn waits(spec: &str, status: &str, phase: Option<&str>) -> bool {
+        let spec: Value = serde_saphyr::from_str(spec).unwrap();
+        let status: Value = serde_saphyr::from_str(status).unwrap();
+        let instance: Instance = serde_json::from_value(json!({
+            "apiVersion": "paperclip.inc/v1alpha1", "kind": "Instance",
+            "metadata": {"name": "shop", "namespace": "prod", "uid": "i-1"}, "spec": spec, "status": status,
+        }))
+        .unwrap();
+        let restore = phase.map(|phase| {
+            Arc::new(Seen::read(
+                json!({
+                    "apiVersion": "paperclip.inc/v1alpha1", "kind": "PaperclipRestore",
+                    "metadata": {"name": name("shop", "latest"), "namespace": "prod", "uid": "r-1"},
+                    "spec": {"instanceRef": {"name": "shop"}}, "status": {"phase": phase},
+                }),
+                &[],
+            ))
+        });
+        let observed = Observed {
+            restores: restore.into_iter().collect(),
+            ..Observed::default()
+        };
+        Restores::of(&instance, &observed).brings_keys(&instance.spec)
+    }
+
+    #[test]
+    fn a_new_instance_makes_no_keys_until_those_of_its_backup_are_there() {
+        assert!(waits(OPENS, "{}", None));
+        for phase in ["Pending", "Quiescing", "RestoringDatabase", "Failed"] {
+            assert!(waits(OPENS, "{}", Some(phase)), "{phase}");
+        }
+        for phase in ["Checking", "Complete"] {
+            assert!(!waits(OPENS, "{}", Some(phase)), "{phase}");
+        }
+    }
+
+    #[test]
+    fn one_that_has_served_or_that_cannot_open_any_keeps_its_own() {
+        assert!(!waits(
+            OPENS,
+            "{firstReadyTime: '2026-01-01T00:00:00Z'}",
+            None
+        ));
+        assert!(!waits("{restoreFrom: latest}", "{}", None));
+        let less = OPENS.replace("backup:", "restore: {include: [Database]}, backup:");
+        assert!(!waits(&less, "{}", None));
+        let named = "{restoreFrom: latest, restore: {include: [Database, Secrets], identitySecretRef: {name: a, key: k}}}";
+        assert!(waits(named, "{}", None));
     }
 }

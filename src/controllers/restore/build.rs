@@ -1,7 +1,7 @@
 //! [`Validated`] to objects: the backup of what is there, the Job and who may talk to whom. Pure.
 
 use super::validate::Validated;
-use crate::controllers::archive::job::{self, Task};
+use crate::controllers::archive::job::{self, Task, WithFiles};
 use crate::controllers::archive::work::Work;
 use crate::crd::backup::{BackupReason, PaperclipBackupSpec};
 use crate::crd::{LocalRef, PaperclipBackup};
@@ -68,6 +68,12 @@ pub fn restore(v: &Validated) -> Result<Desired, Malformed> {
         source: &v.source,
         user: None,
         identity: v.identity.as_ref(),
+        files: v.files.as_ref().map(|files| WithFiles {
+            files,
+            writes: true,
+            beside: false,
+        }),
+        keys: &[],
         variables: variables(v),
         resources: &resources,
         deadline: DEADLINE,
@@ -89,6 +95,12 @@ fn variables(v: &Validated) -> Vec<(&'static str, String)> {
     if !v.confirmed {
         let of = json!({"namespace": v.namespace, "name": v.instance});
         all.push(("PAPERCLIP_AGENT_RESTORE_OF", of.to_string()));
+    }
+    if !v.include.is_empty() {
+        all.push(("PAPERCLIP_AGENT_RESTORE_INCLUDE", v.include.join(" ")));
+    }
+    if v.takes_keys {
+        all.push(("PAPERCLIP_AGENT_RESTORE_KEYS", "true".to_owned()));
     }
     if let Some(fingerprint) = &v.master_key {
         all.push((

@@ -3,12 +3,14 @@
 
 use super::{build, phase, validate};
 use crate::controllers::Caches;
+use crate::controllers::archive::server;
+use crate::crd::instance::InstanceSpec;
 use crate::crd::{Instance, PaperclipBackup, PaperclipDatabase, PaperclipRestore};
 use crate::shared::agent;
 use crate::shared::api::{ApiError, ApiServer};
 use crate::shared::cache::{Key, Seen};
 use crate::shared::guarded::Guarded;
-use crate::shared::names::{Component, Names};
+use crate::shared::names::Names;
 use crate::shared::views::{Job, Pod};
 use crate::shared::wish::Kind;
 use k8s_openapi::api::core::v1::Secret;
@@ -19,6 +21,10 @@ use std::sync::Arc;
 pub struct Found {
     /// The Instance that is restored into.
     pub instance: Option<Arc<Seen<Guarded<Instance>>>>,
+    /// Its spec, with the admin's values in its gaps.
+    pub spec: Option<InstanceSpec>,
+    /// The claim of its data volume is there, if the operator makes it.
+    pub claim: bool,
     /// Its database.
     pub database: Option<Arc<Seen<Guarded<PaperclipDatabase>>>>,
     /// The backup that is named.
@@ -70,6 +76,7 @@ impl Found {
 pub async fn read(
     api: &ApiServer,
     caches: &Caches,
+    domain: &str,
     key: &Key,
     object: &PaperclipRestore,
 ) -> Result<Found, ApiError> {
@@ -88,9 +95,11 @@ pub async fn read(
         .and_then(|f| f.backup_ref.as_ref());
     let backup = reference.and_then(|r| caches.backups.get(&named(&r.name)));
     let of = decoded(backup.as_ref()).and_then(|b| b.spec.instance_ref.as_ref());
-    let (server, server_is_wanted) = server(caches, &named(name));
+    let (server, server_is_wanted) = server::of(caches, &named(name));
     let instance = caches.instances.get(&named(name));
     let mut found = Found {
+        claim: caches.claims.get(&named(&Names::of(name).data())).is_some(),
+        spec: None,
         backup_of: of.and_then(|r| caches.instances.get(&named(&r.name))),
         database: caches.databases.get(&named(name)),
         safety: caches
@@ -109,6 +118,9 @@ pub async fn read(
         server_is_wanted,
         missing: vec![],
     };
+    found.spec = found
+        .instance()
+        .map(|instance| server::spec(caches, domain, instance));
     if found.job.is_none() && !phase::is_active(object) {
         for name in validate::secrets(object, &found) {
             let kind = Kind::of::<Secret>();
@@ -118,22 +130,6 @@ pub async fn read(
         }
     }
     Ok(found)
-}
-
-/// The server's pods, and whether there are to be any.
-fn server(caches: &Caches, main: &Key) -> (Vec<Arc<Seen<Pod>>>, bool) {
-    let (set, deployment) = (caches.stateful_sets.get(main), caches.deployments.get(main));
-    let mut pods = caches.pods.in_replica_sets(&main.namespace, &main.name);
-    pods.retain(|p| p.component == Some(Component::Server));
-    pods.extend(
-        set.iter()
-            .flat_map(|set| caches.pods.controlled_by(&set.uid)),
-    );
-    let wanted = [set, deployment]
-        .into_iter()
-        .flatten()
-        .any(|w| w.view.spec.replicas != Some(0));
-    (pods, wanted)
 }
 
 /// Another restore that has begun, or that was there first; a backup that is being taken.

@@ -7,6 +7,7 @@
 mod apply;
 mod build;
 mod dereference;
+mod keys;
 pub mod phase;
 mod report;
 mod result;
@@ -24,6 +25,7 @@ use crate::shared::context::Context;
 use crate::shared::controller::{Again, Failure, Reconcile};
 use crate::shared::guarded::Guarded;
 use crate::shared::names::{ANNOTATION_TRACEPARENT, is_hands_off, manager};
+use dereference::Found;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use stage::Stage;
@@ -83,7 +85,8 @@ impl Controller {
             return Ok(Again::Someday);
         }
         let (key, context) = (&seen.key, &*self.context);
-        let found = dereference::read(&context.api, &self.caches, key, object)
+        let domain = &context.options.cluster_domain;
+        let found = dereference::read(&context.api, &self.caches, domain, key, object)
             .instrument(info_span!("dereference"))
             .await
             .map_err(|e| Failure::new("dereference", e.reason(), &e))?;
@@ -98,7 +101,7 @@ impl Controller {
         let stage = if is_hands_off(&object.metadata) {
             stage.begins_nothing(phase::of(object))
         } else {
-            self.act(seen, stage).await?
+            self.act(seen, object, &found, stage).await?
         };
         let (status, again) = status::of(object, &verdict, &stage, &Time(Timestamp::now()));
         self.report(seen, object, &found, status).await?;
@@ -113,7 +116,20 @@ impl Controller {
     }
 
     /// Does what the stage asks for.
-    async fn act<'v>(&self, seen: &Object, stage: Stage<'v>) -> Result<Stage<'v>, Failure> {
+    async fn act<'v>(
+        &self,
+        seen: &Object,
+        object: &PaperclipRestore,
+        found: &Found,
+        stage: Stage<'v>,
+    ) -> Result<Stage<'v>, Failure> {
+        if let Stage::TakeKeys(said) = stage {
+            let taken = self.take_keys(seen, object, found, &said).await?;
+            return Ok(match taken {
+                Ok(()) => Stage::Checking(Some(said), "the server is about to start".into()),
+                Err(cause) => Stage::Failed(cause),
+            });
+        }
         let built = match &stage {
             Stage::BeginSafetyBackup(v) => build::safety_backup(v).map(build::Desired::Safety),
             Stage::BeginRestore(v) => build::restore(v),

@@ -1,5 +1,6 @@
 //! What the agent said at its end, and what it means for a restore. Pure.
 
+use crate::crd::Word;
 use crate::crd::restore::RestoredArtifact;
 use crate::crd::shared::BackupPart;
 use crate::shared::conditions::quote;
@@ -29,13 +30,25 @@ pub fn is_done(said: &Said) -> bool {
 pub fn restored(said: &Said) -> RestoredArtifact {
     RestoredArtifact {
         location: said.text("location"),
-        parts: vec![BackupPart::Database.into()],
+        parts: parts(said),
         time: said
             .text("time")
             .and_then(|time| Some(Time(time.parse().ok()?))),
         bytes: said.number("bytes"),
         app_version: said.text("appVersion"),
     }
+}
+
+fn parts(said: &Said) -> Vec<Word<BackupPart>> {
+    let with = |fact: bool, part: BackupPart| fact.then(|| part.into());
+    [
+        Some(BackupPart::Database.into()),
+        with(said.number("files").is_some(), BackupPart::Files),
+        with(said.whole("keys").is_some(), BackupPart::Secrets),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Why it failed.
@@ -68,7 +81,10 @@ pub fn cause(said: &Said) -> Cause {
 fn left(said: &Said) -> &'static str {
     match (&*said.step, &*said.outcome) {
         ("check", _) => "the data were replaced",
+        ("place", _) => {
+            "the database was replaced, and the files are as they were: bring the same backup back once more"
+        }
         ("restore", "failed") => "its transaction was not committed, or all of it was",
-        _ => "the database is as it was",
+        _ => "the data are as they were",
     }
 }

@@ -37,6 +37,8 @@ pub enum Stage<'v> {
     BeginRestore(&'v Validated),
     /// They are being replaced.
     Restoring(String),
+    /// They are replaced, and the Instance gets the keys that came with them.
+    TakeKeys(Box<Said>),
     /// They are replaced; the server is being tried.
     Checking(Option<Box<Said>>, String),
     /// Done: what was brought back, if that is said now.
@@ -50,7 +52,7 @@ impl Stage<'_> {
     pub fn begins_nothing(self, at: RestorePhase) -> Self {
         let text = "annotation paperclip.inc/reconcile is disabled";
         match self {
-            Self::BeginSafetyBackup(_) | Self::BeginRestore(_) => {
+            Self::BeginSafetyBackup(_) | Self::BeginRestore(_) | Self::TakeKeys(_) => {
                 Self::Waiting("Progressing", text.into())
             }
             Self::Quiescing(_) if at == RestorePhase::Pending => {
@@ -154,6 +156,9 @@ fn of_job<'v>(object: &PaperclipRestore, found: &Found, now: Timestamp) -> Stage
     let said = Said::last("restore", &found.pods);
     match (job.view.state(), said) {
         (JobState::Running, _) => Stage::Restoring(at_work(found)),
+        (JobState::Complete, Some(said)) if result::is_done(&said) && brings_keys(&said) => {
+            Stage::TakeKeys(Box::new(said))
+        }
         (JobState::Complete, Some(said)) if result::is_done(&said) => {
             check(object, found, Some(said), now)
         }
@@ -171,6 +176,11 @@ fn of_job<'v>(object: &PaperclipRestore, found: &Found, now: Timestamp) -> Stage
             )),
         }),
     }
+}
+
+/// The agent has handed keys over.
+fn brings_keys(said: &Said) -> bool {
+    said.whole("keys").is_some()
 }
 
 /// The server starts with nobody being woken; it is well when the Instance says so, of pods that did not exist while data were replaced.
@@ -241,6 +251,6 @@ fn at_work(found: &Found) -> String {
         Some((pod, trouble)) => {
             format!("pod \"{pod}\": {}: \"{}\"", trouble.reason, trouble.message)
         }
-        None => "the database is being replaced, in one transaction".to_owned(),
+        None => "the data are being replaced, the database in one transaction".to_owned(),
     }
 }

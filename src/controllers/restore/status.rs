@@ -44,7 +44,7 @@ pub fn of(
         Stage::BeginSafetyBackup(_) | Stage::SafetyBackup(_) => {
             (RestorePhase::SafetyBackup, Some(LOOK_SOON))
         }
-        Stage::BeginRestore(_) | Stage::Restoring(_) => {
+        Stage::BeginRestore(_) | Stage::Restoring(_) | Stage::TakeKeys(_) => {
             (RestorePhase::RestoringDatabase, Some(LOOK_SOON))
         }
         Stage::Checking(said, _) => {
@@ -111,8 +111,9 @@ fn facts(stage: &Stage<'_>, phase: RestorePhase, safety: Option<&str>) -> Vec<Fa
         Stage::Quiescing(text) => on_its_way("Quiescing", text),
         Stage::BeginSafetyBackup(_) => on_its_way("SafetyBackup", "what is there is being saved"),
         Stage::SafetyBackup(text) => on_its_way("SafetyBackup", text),
-        Stage::BeginRestore(_) => on_its_way("Restoring", "the database is being replaced"),
+        Stage::BeginRestore(_) => on_its_way("Restoring", "the data are being replaced"),
         Stage::Restoring(text) => on_its_way("Restoring", text),
+        Stage::TakeKeys(_) => on_its_way("Restoring", "the keys are being brought back"),
         Stage::Checking(_, text) => on_its_way("Checking", text),
         Stage::Complete(_) => {
             let text = "everything was brought back";

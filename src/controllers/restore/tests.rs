@@ -62,6 +62,8 @@ fn instance(spec: Value, status: Value) -> Value {
 fn stopped() -> Found {
     let backup: Value = serde_json::from_str(BUCKET).unwrap();
     Found {
+        spec: serde_json::from_value(json!({"backup": backup})).ok(),
+        claim: true,
         instance: Some(object(instance(
             json!({"backup": backup}),
             json!({"firstReadyTime": "2026-01-01T00:00:00Z", "phase": "Restoring", "restore": {"name": "back"},
@@ -245,13 +247,18 @@ fn it_waits_for_the_database_and_for_others() {
 
 #[test]
 fn what_is_not_built_is_refused() {
-    for part in ["Files", "Secrets", "Objects", "Spec"] {
+    for part in ["Objects", "Spec"] {
         let mut object = newest(&json!({}));
         object.spec.include = vec![serde_json::from_value(json!(part)).unwrap()];
         let (reason, text) = refused(&object, &stopped());
         assert_eq!(reason, "NotImplemented");
         assert!(text.contains(part), "{text}");
     }
+    let mut files = newest(&json!({}));
+    files.spec.include = vec![serde_json::from_value(json!("Files")).unwrap()];
+    let (reason, text) = refused(&files, &stopped());
+    assert_eq!(reason, "NotImplemented");
+    assert!(text.contains("without Database"), "{text}");
     let mut found = stopped();
     found.instance = Some(object(instance(
         json!({"database": {"mode": "embedded"}}),
@@ -363,7 +370,7 @@ fn a_job_that_ends_without_the_agents_word_brought_nothing_back() {
     let (_, stored, words) = goes(&at_work, &found);
     assert_eq!(stored, "Failed");
     assert!(
-        words.contains("masterKeySecretRef") && words.contains("the database is as it was"),
+        words.contains("masterKeySecretRef") && words.contains("the data are as they were"),
         "{words}"
     );
 }
@@ -378,8 +385,8 @@ fn what_a_failure_left_behind_is_told_only_where_it_is_known() {
         }));
         cause(&Said::last("restore", &[pod]).unwrap()).message
     };
-    assert!(words("storage", "failed").ends_with("the database is as it was"));
-    assert!(words("restore", "refused").ends_with("the database is as it was"));
+    assert!(words("storage", "failed").ends_with("the data are as they were"));
+    assert!(words("restore", "refused").ends_with("the data are as they were"));
     assert!(words("restore", "failed").ends_with("was not committed, or all of it was"));
     assert!(words("check", "refused").ends_with("the data were replaced"));
 }
@@ -464,5 +471,104 @@ fn only_the_phases_between_the_beginning_and_the_check_stop_the_server() {
             "RestoringDatabase",
             "RestoringFiles"
         ]
+    );
+}
+
+/// The pod of the Job that this restore becomes.
+fn pod(object: &PaperclipRestore, found: &Found) -> Value {
+    let Verdict::Accepted(v) = verdict(object, found) else {
+        panic!("{:?}", verdict(object, found));
+    };
+    match build::restore(&v).unwrap() {
+        build::Desired::Restore(work) => work.job.body["spec"]["template"]["spec"].clone(),
+        build::Desired::Safety(_) => panic!("no Job"),
+    }
+}
+
+fn told(pod: &Value, name: &str) -> Option<String> {
+    let all = pod["containers"][0]["env"].as_array()?;
+    let found = all.iter().find(|v| v["name"] == name)?;
+    found["value"].as_str().map(str::to_owned)
+}
+
+#[test]
+fn files_are_brought_back_to_the_servers_volume_as_the_server() {
+    let quiescing = newest(&phase_is("Quiescing"));
+    let pod = pod(&quiescing, &stopped());
+    let all = |path: &Value| path.as_array().unwrap().clone();
+    let volume = all(&pod["volumes"])
+        .into_iter()
+        .find(|v| v["name"] == "files")
+        .unwrap();
+    assert_eq!(volume["persistentVolumeClaim"]["claimName"], "shop-data");
+    let mounts = all(&pod["containers"][0]["volumeMounts"]);
+    let mount = mounts.iter().find(|m| m["name"] == "files").unwrap();
+    assert!(mount.get("readOnly").is_none(), "{mount}");
+    assert_eq!(pod["securityContext"]["runAsUser"], 1000);
+    assert!(pod.get("affinity").is_none(), "the server is stopped");
+
+    let mut database_only = quiescing.clone();
+    database_only.spec.include = vec![serde_json::from_value(json!("Database")).unwrap()];
+    let without = self::pod(&database_only, &stopped());
+    assert_eq!(told(&without, "PAPERCLIP_AGENT_FILES_DIR"), None);
+    assert_eq!(
+        told(&without, "PAPERCLIP_AGENT_RESTORE_INCLUDE").unwrap(),
+        "Database"
+    );
+
+    let mut early = stopped();
+    early.claim = false;
+    assert!(matches!(
+        verdict(&quiescing, &early),
+        Verdict::Waiting("WaitingForVolume", _)
+    ));
+}
+
+#[test]
+fn keys_are_taken_by_an_instance_that_has_none_and_can_open_them() {
+    let takes = |object: &PaperclipRestore, found: &Found| {
+        told(&pod(object, found), "PAPERCLIP_AGENT_RESTORE_KEYS").is_some()
+    };
+    let mut with_identity = newest(&phase_is("Quiescing"));
+    with_identity.spec.identity_secret_ref =
+        serde_json::from_value(json!({"name": "age", "key": "identity"})).ok();
+    assert!(
+        !takes(&with_identity, &stopped()),
+        "it has a key of its own"
+    );
+    let mut without_key = stopped();
+    let status = json!({"phase": "Restoring", "restore": {"name": "back"}});
+    let backup: Value = serde_json::from_str(BUCKET).unwrap();
+    without_key.instance = Some(object(instance(json!({"backup": backup}), status)));
+    assert!(takes(&with_identity, &without_key));
+    assert!(
+        !takes(&newest(&phase_is("Quiescing")), &without_key),
+        "nothing opens them"
+    );
+    let mut database_only = with_identity.clone();
+    database_only.spec.include = vec![serde_json::from_value(json!("Database")).unwrap()];
+    assert!(!takes(&database_only, &without_key));
+}
+
+#[test]
+fn keys_that_were_handed_over_are_taken_before_the_server_is_tried() {
+    let restoring = newest(&phase_is("RestoringDatabase"));
+    let ended = |facts: Value| {
+        let mut found = stopped();
+        found.job = Some(object(json!({
+            "metadata": {"name": "j", "namespace": "prod", "uid": "j-1"},
+            "status": {"conditions": [{"type": "Complete", "status": "True"}]},
+        })));
+        let message = json!({"v": 1, "task": "restore", "outcome": "done", "startedAt": "a", "finishedAt": "b", "steps": [], "facts": facts});
+        found.pods = vec![object(json!({
+            "metadata": {"name": "p", "namespace": "prod", "uid": "p-1"},
+            "status": {"containerStatuses": [{"name": "agent", "state": {"terminated": {"exitCode": 0, "message": message.to_string()}}}]},
+        }))];
+        goes(&restoring, &found).0
+    };
+    assert_eq!(ended(json!({"location": "s3://safe/x/"})), "Checking");
+    assert_eq!(
+        ended(json!({"location": "s3://safe/x/", "keys": "YWJj"})),
+        "TakeKeys"
     );
 }

@@ -3,10 +3,13 @@
 use super::dereference::{Found, decoded};
 use super::phase;
 use crate::controllers::archive::destination::{self, Destination};
+use crate::controllers::archive::files::{self, Files};
 use crate::controllers::archive::policy;
 use crate::controllers::archive::source::{self, Source};
 use crate::controllers::archive::verdict;
 use crate::controllers::archive::work::Owner;
+use crate::controllers::instance::validate::names::Identity;
+use crate::crd::Words;
 use crate::crd::backup::BackupPhase;
 use crate::crd::database::DatabaseEngine;
 use crate::crd::instance::DatabaseMode;
@@ -57,6 +60,12 @@ pub struct Validated {
     pub confirmed: bool,
     /// What is there is saved first.
     pub safety: Option<Safety>,
+    /// What is asked for by name; none: whatever the backup holds.
+    pub include: Vec<&'static str>,
+    /// The server's files, if they are brought back.
+    pub files: Option<Files>,
+    /// The Instance has no keys, and gets those of the backup.
+    pub takes_keys: bool,
     /// Fingerprint of the key that the Instance reads its secrets with.
     pub master_key: Option<String>,
     /// Restrict connections of the Job.
@@ -111,6 +120,12 @@ pub fn secrets(object: &PaperclipRestore, found: &Found) -> Vec<String> {
     names
 }
 
+/// What opens an encrypted backup.
+pub fn identity(object: &PaperclipRestore, found: &Found) -> Option<SecretKeyRef> {
+    let own = object.spec.identity_secret_ref.clone();
+    own.or_else(|| from(object, found).ok()?.identity)
+}
+
 fn refused<T>(reason: &'static str, text: impl Into<String>) -> Result<T, Verdict> {
     Err(Verdict::Refused(reason, text.into()))
 }
@@ -126,7 +141,7 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
     if name.is_empty() {
         return refused("InvalidSpec", "spec.instanceRef: name the Instance");
     }
-    parts(object)?;
+    let parts = parts(object)?;
     let instance = instance(found, name)?;
     let from = from(object, found)?;
     let confirmed = confirmed(object, found, instance, name)?;
@@ -153,13 +168,22 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
             format!("waiting for the end of {}", list(&found.others)),
         );
     }
+    let files = files(found, &parts)?;
+    let identity = spec.identity_secret_ref.clone().or(from.identity);
     let (namespace, own, uid) = (
         meta.namespace.clone().unwrap_or_default(),
         meta.name.clone().unwrap_or_default(),
         meta.uid.clone().unwrap_or_default(),
     );
     let status = instance.status.as_ref();
+    let master_key = status
+        .and_then(|s| s.master_key.as_ref())
+        .and_then(|k| k.fingerprint.clone());
+    let with_keys = parts.is_empty() || parts.contains(&BackupPart::Secrets);
     Ok(Validated {
+        include: parts.into_iter().map(Words::as_str).collect(),
+        files,
+        takes_keys: with_keys && master_key.is_none() && identity.is_some(),
         owner: OwnerReference {
             api_version: API_VERSION.to_owned(),
             kind: "PaperclipRestore".to_owned(),
@@ -173,12 +197,10 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
         path: from.path,
         sha256: from.sha256,
         source,
-        identity: spec.identity_secret_ref.clone().or(from.identity),
+        identity,
         confirmed,
         safety,
-        master_key: status
-            .and_then(|s| s.master_key.as_ref())
-            .and_then(|k| k.fingerprint.clone()),
+        master_key,
         policy: policy::is_wanted(Some(instance)),
         agent_image: input.options.agent_image.clone(),
         domain: input.options.cluster_domain.clone(),
@@ -188,16 +210,19 @@ fn accept(input: &Input<'_>) -> Result<Validated, Verdict> {
     })
 }
 
-/// What is asked for and not built must not be taken for done.
-fn parts(object: &PaperclipRestore) -> Result<(), Verdict> {
+/// What is asked for by name. What is not built must not be taken for done.
+fn parts(object: &PaperclipRestore) -> Result<Vec<BackupPart>, Verdict> {
+    let mut parts = vec![];
     for part in &object.spec.include {
         match part.known() {
-            Ok(BackupPart::Database) => {}
+            Ok(part @ (BackupPart::Database | BackupPart::Files | BackupPart::Secrets)) => {
+                parts.push(part);
+            }
             Ok(_) => {
                 return refused(
                     "NotImplemented",
                     format!(
-                        "spec.include: bringing back {} is not built into this version of the operator; Database is",
+                        "spec.include: bringing back {} is not built into this version of the operator; Database, Files and Secrets are",
                         part.as_str()
                     ),
                 );
@@ -211,7 +236,37 @@ fn parts(object: &PaperclipRestore) -> Result<(), Verdict> {
             }
         }
     }
-    Ok(())
+    if !parts.is_empty() && !parts.contains(&BackupPart::Database) {
+        return refused(
+            "NotImplemented",
+            "spec.include: a restore without Database is not built into this version of the operator",
+        );
+    }
+    Ok(parts)
+}
+
+/// The volume that files are brought back to; `None`: the server has none, or nobody wants them.
+fn files(found: &Found, parts: &[BackupPart]) -> Result<Option<Files>, Verdict> {
+    if !parts.is_empty() && !parts.contains(&BackupPart::Files) {
+        return Ok(None);
+    }
+    let volume = found.instance().zip(found.spec.as_ref());
+    let volume = volume.and_then(|(instance, spec)| {
+        let meta = &instance.metadata;
+        let name = meta.name.as_deref().unwrap_or_default();
+        files::of(spec, &Identity::new(name, "", "", ""))
+    });
+    match volume {
+        None if parts.contains(&BackupPart::Files) => refused(
+            "InvalidSpec",
+            "spec.include: Files is asked for, and storage.persistence of the Instance is off: there is no volume for them",
+        ),
+        Some(files) if files.ours && !found.claim => waiting(
+            "WaitingForVolume",
+            format!("waiting for PersistentVolumeClaim \"{}\"", files.claim),
+        ),
+        volume => Ok(volume),
+    }
 }
 
 fn instance<'a>(found: &'a Found, name: &str) -> Result<&'a Instance, Verdict> {

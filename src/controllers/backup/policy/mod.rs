@@ -4,7 +4,7 @@
 mod child;
 mod plan;
 mod proof;
-mod prune;
+pub mod prune;
 mod retention;
 mod status;
 #[cfg(test)]

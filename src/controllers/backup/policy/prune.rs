@@ -7,6 +7,7 @@ use crate::controllers::archive::work::{self, Work};
 use crate::controllers::backup::Controller;
 use crate::controllers::backup::validate::Validated;
 use crate::crd::PaperclipBackup;
+use crate::crd::backup::BackupArtifact;
 use crate::shared::agent;
 use crate::shared::cache::{Key, Seen};
 use crate::shared::controller::Failure;
@@ -16,6 +17,7 @@ use crate::shared::said::{Said, may_come};
 use crate::shared::views::{Job, JobState};
 use crate::shared::wish::{Kind, Malformed};
 use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,25 @@ const MOST: usize = 16;
 const DEADLINE: Duration = Duration::from_secs(3600);
 /// A failed Job stays so long as evidence; then the next try comes.
 const EVIDENCE: Duration = Duration::from_secs(1800);
+
+/// A backup in a bucket, told by the checksum of its manifest from any other that may be there.
+#[derive(Clone, Debug, Serialize)]
+pub struct Item {
+    /// Its folder, as a URL.
+    pub location: String,
+    /// SHA-256 of its manifest.
+    pub sha256: String,
+}
+
+impl Item {
+    /// `None`: the object does not tell where it is, or which one.
+    pub fn of(artifact: &BackupArtifact) -> Option<Self> {
+        Some(Self {
+            location: artifact.location.clone()?,
+            sha256: artifact.sha256.clone()?,
+        })
+    }
+}
 
 /// What a pass over a policy knows.
 pub struct Pruning<'a> {
@@ -131,7 +152,7 @@ impl Controller {
 
 fn build(p: &Pruning<'_>, names: &[&str]) -> Result<Work, Malformed> {
     let v = p.validated;
-    let list: Vec<_> = p
+    let items: Vec<Item> = p
         .children
         .iter()
         .filter(|child| {
@@ -139,13 +160,25 @@ fn build(p: &Pruning<'_>, names: &[&str]) -> Result<Work, Malformed> {
                 .iter()
                 .any(|name| child.metadata.name.as_deref() == Some(name))
         })
-        .filter_map(|child| child.status.as_ref()?.artifact.as_ref())
-        .map(|artifact| json!({"location": artifact.location, "sha256": artifact.sha256}))
+        .filter_map(|child| Item::of(child.status.as_ref()?.artifact.as_ref()?))
         .collect();
     let name = agent::job_name(
         &format!("{}-prune", v.name),
         &format!("{}/{}", v.uid, names.join(",")),
     );
+    removal(v, &name, &items, Some(names.join(",")))
+}
+
+/// The Job that takes these away. `note`: what it was made for, to be read back.
+///
+/// # Errors
+/// [`Malformed`], which is a fault of ours.
+pub fn removal(
+    v: &Validated,
+    name: &str,
+    items: &[Item],
+    note: Option<String>,
+) -> Result<Work, Malformed> {
     let resources = job::default_resources();
     let task = Task {
         installation: &v.installation,
@@ -155,13 +188,15 @@ fn build(p: &Pruning<'_>, names: &[&str]) -> Result<Work, Malformed> {
         source: &v.source,
         user: None,
         identity: None,
-        variables: vec![("PAPERCLIP_AGENT_PRUNE", json!(list).to_string())],
+        files: None,
+        keys: &[],
+        variables: vec![("PAPERCLIP_AGENT_PRUNE", json!(items).to_string())],
         resources: &resources,
         deadline: DEADLINE,
         agent_image: &v.agent_image,
     };
     let owner = v.owner();
-    let mut meta = owner.metadata(&name, &task);
-    meta.annotations = Some([(ANNOTATION_APPLIED_HASH.to_owned(), names.join(","))].into());
-    owner.work(meta, &name, &task)
+    let mut meta = owner.metadata(name, &task);
+    meta.annotations = note.map(|note| [(ANNOTATION_APPLIED_HASH.to_owned(), note)].into());
+    owner.work(meta, name, &task)
 }

@@ -190,8 +190,8 @@ fn a_schedule_that_cannot_be_used_says_why_and_begins_nothing() {
         let text = &find(&status.conditions, "Stalled").unwrap().message;
         assert!(text.contains(words), "{text}");
     }
-    let kept = policy(&json!({"deletionPolicy": "Delete"}));
-    let status = status_of(&kept, &[]);
+    let less = policy(&json!({"verification": {"level": "Boot"}}));
+    let status = status_of(&less, &[]);
     let accepted = find(&status.conditions, "Accepted").unwrap();
     assert_eq!(accepted.reason, "NotImplemented");
     assert_eq!(ready(&status), "True/Scheduled");

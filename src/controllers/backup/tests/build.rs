@@ -126,15 +126,14 @@ fn the_instance_is_kept_beside_the_dump_as_it_would_be_applied_again() {
 
 #[test]
 fn what_is_not_built_is_refused_rather_than_left_out_in_silence() {
-    let key = format!("age1{}", "q".repeat(58));
-    for part in ["Files", "Secrets", "Objects"] {
-        let spec = json!({"instanceRef": {"name": "shop"}, "include": ["Database", part], "encryption": {"recipients": [key]}});
+    for include in [json!(["Database", "Objects"]), json!(["Files"])] {
+        let spec = json!({"instanceRef": {"name": "shop"}, "include": include});
         let (reason, text) = refused(&with_spec(&spec), &with_bucket());
         assert_eq!(reason, "NotImplemented");
-        assert!(text.contains(part), "{text}");
+        assert!(text.starts_with("spec.include: "), "{text}");
     }
     let drill = json!({"instanceRef": {"name": "shop"}, "verification": {"level": "Boot"}, "deletionPolicy": "Delete"});
-    assert_eq!(accepted(&with_spec(&drill), &with_bucket()).notes.len(), 2);
+    assert_eq!(accepted(&with_spec(&drill), &with_bucket()).notes.len(), 1);
     for level in ["Checksum", "Restore"] {
         let proof = json!({"instanceRef": {"name": "shop"}, "verification": {"level": level}});
         let notes = accepted(&with_spec(&proof), &with_bucket()).notes;

@@ -1,6 +1,7 @@
 //! Given this backup, this Instance and this Job, what is made and what is said.
 
 mod build;
+mod files;
 mod status;
 
 use super::apply::Applied;
@@ -46,6 +47,8 @@ pub fn object<V: View>(value: Value) -> Arc<Seen<V>> {
 /// An Instance with this spec, whose managed database has told its URL.
 pub fn found(spec: &Value) -> Found {
     Found {
+        spec: serde_json::from_value(spec.clone()).ok(),
+        claim: true,
         instance: Some(object(json!({
             "apiVersion": "paperclip.inc/v1alpha1", "kind": "Instance",
             "metadata": {"name": "shop", "namespace": "prod", "uid": "i-1",

@@ -97,7 +97,7 @@ pub fn managed(scene: &Scene<'_>) -> ManagedResources {
         network_policy: name(o.policy.as_ref()),
         database_stateful_set: o.database_workload.then(|| names.database()),
         database_service: o.database_service.then(|| names.database()),
-        database_pvc: o.database_claim.then(|| names.database_data()),
+        database_pvc: o.database_claim.as_ref().map(|_| names.database_data()),
         migration_job: scene
             .plan
             .and_then(|p| p.migration.as_ref())

@@ -7,6 +7,8 @@ use crate::controllers::instance::gates::State;
 use crate::controllers::instance::validate::findings::Class as Kind;
 use crate::controllers::instance::validate::wants_stateful_set;
 use crate::controllers::instance::workload::{Switch, WorkloadKind};
+use crate::crd::instance::Backup;
+use crate::crd::shared::BackupPart;
 use crate::shared::conditions::{Fact, Truth, find, list};
 use std::time::Duration;
 
@@ -302,7 +304,9 @@ fn backup(scene: &Scene<'_>) -> Option<Part> {
         }
         match scene.observed.backup_condition("Ready") {
             Some(ready) if ready.status == "True" => {
-                Part::well(KIND, &ready.reason, ready.message.clone())
+                let keys = v.and_then(|v| v.backup).is_some_and(holds_keys);
+                let without = if keys { "" } else { WITHOUT_KEYS };
+                Part::well(KIND, &ready.reason, format!("{}{without}", ready.message))
             }
             Some(ready) if ready.status == "False" => {
                 Part::waits(KIND, &ready.reason, ready.message.clone())
@@ -316,6 +320,13 @@ fn backup(scene: &Scene<'_>) -> Option<Part> {
         }
     });
     Some(part.class(Class::Degrades))
+}
+
+/// What stored secrets cannot be read without is somewhere else.
+const WITHOUT_KEYS: &str = "; the master key is not in these backups (backup.include: Secrets)";
+
+fn holds_keys(backup: &Backup) -> bool {
+    backup.include.iter().any(|p| *p == BackupPart::Secrets)
 }
 
 /// Whether backups were brought back to prove them, as the schedule says it; `None`: nobody asks for that.
