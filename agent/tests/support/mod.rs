@@ -374,12 +374,16 @@ impl Container {
     }
 
     pub fn wait(&mut self) -> ExitStatus {
+        self.wait_within(PATIENCE)
+    }
+
+    pub fn wait_within(&mut self, patience: Duration) -> ExitStatus {
         let since = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(since.elapsed() < PATIENCE, "the container does not end");
+            assert!(since.elapsed() < patience, "the container does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -213,8 +213,12 @@ pub struct Job {
 }
 
 impl Job {
-    pub fn end(mut self) -> Ended {
-        let code = self.container.wait().code().unwrap();
+    pub fn end(self) -> Ended {
+        self.end_within(PATIENCE)
+    }
+
+    pub fn end_within(mut self, patience: Duration) -> Ended {
+        let code = self.container.wait_within(patience).code().unwrap();
         let text = fs::read_to_string(&self.message).unwrap();
         Ended {
             code,
