@@ -1,6 +1,7 @@
 //! Object storage of somebody else's making, beside the pods, in the cluster's network.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::Result;
@@ -16,11 +17,19 @@ const PORT: u16 = 17070;
 
 static NUMBER: AtomicU16 = AtomicU16::new(0);
 
-/// Object storage in a folder of this machine; the folder goes with it.
+/// Object storage in a folder of this machine; the folder goes with the last service on it.
 pub struct Bucket {
-    folder: PathBuf,
+    folder: Arc<Folder>,
     port: u16,
     _service: tokio::process::Child,
+}
+
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 impl Bucket {
@@ -28,10 +37,18 @@ impl Bucket {
         // One for each test: they run at the same time.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("paperclip-e2e-bucket-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        let port = PORT + number;
-        std::fs::create_dir_all(folder.join("data/backups"))?;
-        let data = folder.join("data").to_string_lossy().into_owned();
+        let folder = Arc::new(Folder(std::env::temp_dir().join(name)));
+        std::fs::create_dir_all(folder.0.join("data/backups"))?;
+        Self::serve(cluster, folder, PORT + number).await
+    }
+
+    /// The same objects, for the pods of another cluster.
+    pub async fn also_in(&self, cluster: &Cluster) -> Result<Self> {
+        Self::serve(cluster, self.folder.clone(), self.port).await
+    }
+
+    async fn serve(cluster: &Cluster, folder: Arc<Folder>, port: u16) -> Result<Self> {
+        let data = folder.0.join("data").to_string_lossy().into_owned();
         let address = format!("{NODE}:{port}");
         let arguments = [
             "--access",
@@ -67,7 +84,7 @@ impl Bucket {
 
     /// Names of all objects, and the content of those that end with `suffix`.
     pub fn objects(&self, suffix: &str) -> Result<Vec<(String, Vec<u8>)>> {
-        let bucket = self.folder.join("data/backups");
+        let bucket = self.folder.0.join("data/backups");
         let (mut found, mut folders) = (vec![], vec![bucket.clone()]);
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder)? {
@@ -90,11 +107,5 @@ impl Bucket {
             }
         }
         Ok(found)
-    }
-}
-
-impl Drop for Bucket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

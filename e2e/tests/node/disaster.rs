@@ -1,8 +1,9 @@
-//! The cluster is gone; what is left is the bucket and one private key. Everything comes back from these two alone.
+//! Another cluster, which has nothing but the bucket and one private key. Everything comes back from these two alone.
 
 use age::secrecy::ExposeSecret as _;
 use age::x25519::Identity;
 use anyhow::{Context as _, Result, ensure};
+use paperclip_e2e::cluster::Tier;
 use paperclip_e2e::harness::{Cluster, wait_for};
 use serde_json::json;
 
@@ -54,7 +55,7 @@ const PICTURE: &[u8] =
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
 
 #[tokio::test]
-async fn a_cluster_that_is_lost_comes_back_from_the_bucket_and_one_key() -> Result<()> {
+async fn another_cluster_takes_over_from_the_bucket_and_one_key() -> Result<()> {
     let cluster = Cluster::node().await?;
     let bucket = Bucket::start(cluster).await?;
     let identity = Identity::generate();
@@ -111,23 +112,12 @@ async fn a_cluster_that_is_lost_comes_back_from_the_bucket_and_one_key() -> Resu
         keys.push(get(&lost, &["secret", name], ".data").await?);
     }
 
-    // Nothing is left: neither volumes nor keys.
-    let skip = "paperclip.inc/skip-final-backup=true";
-    lost.namespace
-        .kubectl(&["annotate", "instance", NAME, skip])
-        .await?;
-    let gone = [
-        "delete",
-        "namespace",
-        &lost.namespace.name,
-        "--wait=true",
-        "--timeout=5m",
-    ];
-    lost.namespace.kubectl(&gone).await?;
-
+    // Another control plane and another node: neither volumes nor keys.
+    let other = Cluster::start(Tier::Node).await?;
+    let there = bucket.also_in(&other).await?;
     let from = "  restoreFrom: latest\n";
-    let found =
-        Installation::applied(cluster, "found", &manifest(&bucket, &identity, from)).await?;
+    let manifest = manifest(&there, &identity, from);
+    let found = Installation::applied(&other, "found", &manifest).await?;
     wait_for("the restore", 5 * MINUTE, async || {
         let result = get(&found, &INSTANCE, ".status.restore.result").await?;
         let status = get(&found, &INSTANCE, ".status.restore").await?;

@@ -196,3 +196,46 @@ fn identify(v: &Validated<'_>, status: Option<&InstanceStatus>, found: &Found, k
         _ => keys.master = Some(now),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// An Instance with this status, and a volume that was made at this time.
+    #[allow(clippy::needless_pass_by_value)] // `json!` makes values.
+    fn has_only_waited(status: Value, volume: &str) -> bool {
+        let instance: Instance = serde_json::from_value(json!({
+            "apiVersion": "paperclip.inc/v1alpha1", "kind": "Instance",
+            "metadata": {"name": "shop", "namespace": "prod", "uid": "i-1", "creationTimestamp": "2026-11-23T10:00:00Z"},
+            "spec": {}, "status": status,
+        }))
+        .unwrap();
+        let claim = json!({"metadata": {"name": "shop-data", "namespace": "prod", "creationTimestamp": volume}});
+        let observed = Observed {
+            claim: Some(Arc::new(Seen::read(claim, &[]))),
+            ..Observed::default()
+        };
+        let before = Before {
+            instance: &instance,
+            observed: &observed,
+            come: false,
+        };
+        super::has_only_waited(before, "shop-secrets-master-key")
+    }
+
+    #[test]
+    fn a_master_key_is_made_beside_volumes_only_if_they_are_its_own_and_it_never_had_one() {
+        let waited = || json!({"managedResources": {"persistentVolumeClaim": "shop-data", "secrets": ["shop-connections"]}});
+        assert!(has_only_waited(waited(), "2026-11-23T10:00:00Z"));
+        // Somebody's data from before, which another key may have encrypted.
+        assert!(!has_only_waited(waited(), "2026-11-23T09:59:59Z"));
+        // A status that was lost tells nothing.
+        assert!(!has_only_waited(json!({}), "2026-11-23T10:00:01Z"));
+        let had = json!({"managedResources": {"secrets": ["shop-secrets-master-key"]}});
+        assert!(!has_only_waited(had, "2026-11-23T10:00:01Z"));
+        let mut served = waited();
+        served["firstReadyTime"] = json!("2026-11-23T10:05:00Z");
+        assert!(!has_only_waited(served, "2026-11-23T10:00:01Z"));
+    }
+}

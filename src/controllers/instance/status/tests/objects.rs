@@ -240,6 +240,10 @@ fn with_schedule(ready: &str, reason: &str) -> World {
 fn trouble_with_backups_degrades_and_takes_no_server_away() {
     let well = with_schedule("True", "Scheduled").status();
     assert_eq!(says(&well, "BackupReady"), "True/Scheduled");
+    assert_eq!(
+        message(&well, "BackupReady"),
+        "the schedule's words; the master key is not in these backups (backup.include: Secrets)"
+    );
     assert_eq!(phase_of(&well), "Running");
     let ill = with_schedule("False", "LastRunFailed").status();
     assert_eq!(says(&ill, "BackupReady"), "False/LastRunFailed");
