@@ -53,10 +53,13 @@ pub fn of(spec: &InstanceSpec, id: &Identity<'_>) -> Option<Files> {
         Volume::Claim(claim) => (claim.name, true, sharing(&claim.modes)),
     };
     let pod = pod::pod(spec, ignored);
+    let mut security = pod.security;
+    // The server runs as its image says, and the image of the Job says something else.
+    security.run_as_user.get_or_insert(pod::USER);
     Some(Files {
         claim,
         ours,
-        security: pod.security,
+        security,
         node_selector: pod.node_selector.clone(),
         tolerations: pod.tolerations.to_vec(),
         sharing,
@@ -76,6 +79,11 @@ fn sharing(modes: &[&str]) -> Sharing {
 }
 
 impl Files {
+    /// They belong to root, and nobody else may read them.
+    pub fn are_roots(&self) -> bool {
+        self.security.run_as_user == Some(0)
+    }
+
     /// Where the pod must run while a server of this installation does.
     pub fn affinity(&self, installation: &str) -> Option<Affinity> {
         if self.sharing == Sharing::Everywhere {

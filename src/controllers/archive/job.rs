@@ -13,7 +13,7 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Container, EnvVar, EnvVarSource, KeyToPath, PersistentVolumeClaimVolumeSource,
     PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements,
-    SecretKeySelector, SecretVolumeSource, Toleration, Volume,
+    SecretKeySelector, SecretVolumeSource, SecurityContext, Toleration, Volume,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -112,7 +112,12 @@ pub fn build(metadata: ObjectMeta, task: &Task<'_>) -> Result<Wish, Malformed> {
 }
 
 fn pod(task: &Task<'_>) -> PodSpec {
-    let (copy, agent_volume) = agent::copied_from(task.agent_image, "IfNotPresent");
+    let (mut copy, agent_volume) = agent::copied_from(task.agent_image, "IfNotPresent");
+    let confined = SecurityContext {
+        run_as_non_root: Some(!task.files.is_some_and(|with| with.files.are_roots())),
+        ..restricted()
+    };
+    copy.security_context = Some(confined.clone());
     let mut volumes = vec![agent_volume, empty_dir("tmp", None)];
     let mut mounts = vec![agent::mounted(), mount("tmp", "/tmp")];
     let security = security(task);
@@ -198,7 +203,7 @@ fn pod(task: &Task<'_>) -> PodSpec {
             command: Some(agent::command(task.command)),
             env: Some(variables(task)),
             resources: Some(task.resources.clone()),
-            security_context: Some(restricted()),
+            security_context: Some(confined),
             volume_mounts: Some(mounts),
             ..Container::default()
         }],

@@ -26,6 +26,15 @@ pub fn of(caches: &Caches, main: &Key) -> (Vec<Arc<Seen<Pod>>>, bool) {
     (pods, wanted)
 }
 
+/// A server has its volume on some node. One that no node takes has not.
+pub fn has_volume(pods: &[Arc<Seen<Pod>>]) -> bool {
+    let waits = |pod: &Pod| {
+        let trouble = pod.trouble.as_ref();
+        trouble.is_some_and(|trouble| trouble.reason == "Unschedulable")
+    };
+    pods.iter().any(|pod| !waits(&pod.view))
+}
+
 /// The spec that its pods are made of: with the admin's values in its gaps, but for those that count for new volumes only.
 pub fn spec(caches: &Caches, domain: &str, instance: &Instance) -> InstanceSpec {
     match cluster_defaults::current(&caches.defaults.cache, domain).as_deref() {
@@ -34,5 +43,28 @@ pub fn spec(caches: &Caches, domain: &str, instance: &Instance) -> InstanceSpec 
             ..
         }) => merge(&instance.spec, &admin.spec, &InUse::default()).spec,
         _ => instance.spec.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_pod_that_no_node_takes_holds_no_volume() {
+        let pod = |conditions: serde_json::Value| {
+            Arc::new(Seen::read(
+                json!({"metadata": {"name": "p", "namespace": "n"}, "status": {"phase": "Pending", "conditions": conditions}}),
+                &[],
+            ))
+        };
+        let waits = pod(
+            json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"}]),
+        );
+        let begins = pod(json!([{"type": "PodScheduled", "status": "True"}]));
+        assert!(!has_volume(&[]));
+        assert!(!has_volume(std::slice::from_ref(&waits)));
+        assert!(has_volume(&[waits, begins]));
     }
 }

@@ -26,7 +26,7 @@ pub struct Found {
     pub spec: Option<InstanceSpec>,
     /// The claim of its data volume is there, if the operator makes it.
     pub claim: bool,
-    /// It has server pods.
+    /// It has server pods, and a node for them.
     pub server_runs: bool,
     /// Its database, or the one that is named.
     pub database: Option<Arc<Seen<Guarded<PaperclipDatabase>>>>,
@@ -90,7 +90,7 @@ pub async fn read(
         }),
         server_runs: instance
             .as_ref()
-            .is_some_and(|key| !server::of(caches, key).0.is_empty()),
+            .is_some_and(|key| server::has_volume(&server::of(caches, key).0)),
         spec: None,
         instance: instance.and_then(|key| caches.instances.get(&key)),
         database: database.and_then(|key| caches.databases.get(&key)),

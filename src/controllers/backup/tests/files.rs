@@ -73,6 +73,25 @@ fn files_on_a_volume_are_in_the_backup_unless_somebody_says_otherwise() {
         "OnRootMismatch"
     );
 
+    // One whose image decides is taken for the application's own, and root stays root.
+    let user = |security: Value| {
+        let found = instance(json!({"security": {"podSecurityContext": security}}));
+        let pod = self::pod(&ad_hoc(), &found);
+        let non_root = &pod["containers"][0]["securityContext"]["runAsNonRoot"];
+        (
+            pod["securityContext"]["runAsUser"].clone(),
+            non_root.clone(),
+        )
+    };
+    assert_eq!(
+        user(json!({"runAsNonRoot": false})),
+        (json!(1000), json!(true))
+    );
+    assert_eq!(
+        user(json!({"runAsNonRoot": false, "runAsUser": 0})),
+        (json!(0), json!(false))
+    );
+
     let without = |pod: &Value| {
         assert_eq!(volume(pod, "files"), &Value::Null);
         assert_eq!(variable(pod, "PAPERCLIP_AGENT_FILES_DIR"), None);

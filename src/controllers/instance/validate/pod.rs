@@ -29,7 +29,7 @@ const VOLUMES: [&str; 4] = [
 /// Names of containers that are ours.
 const CONTAINERS: [&str; 3] = ["paperclip", "paperclip-agent", "tailscale"];
 /// User and group of the server.
-const USER: i64 = 1000;
+pub const USER: i64 = 1000;
 
 /// Parts of the server's pod.
 #[derive(Clone, Debug, PartialEq)]
