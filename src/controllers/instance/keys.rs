@@ -135,8 +135,9 @@ fn may_make_master(v: &Validated<'_>, before: Before<'_>) -> bool {
     v.keys.make_master && !used && (no_data || has_only_waited(before, &v.id.names.master_key()))
 }
 
-/// The volumes were made for this very Instance, and while it waited for a restore it never had a key: nothing of its own is in them, and of
-/// what was brought back the restore has seen that no key is needed for it.
+/// A restore was asked for before there was a server, the volumes were made for this very Instance, and it never had a key: nothing of its own
+/// is in them, and of what was brought back the restore has seen that no key is needed for it. An Instance of the earlier operator has
+/// volumes of its own too, and is none of these.
 fn has_only_waited(before: Before<'_>, master: &str) -> bool {
     let (instance, observed) = (before.instance, before.observed);
     let Some(status) = &instance.status else {
@@ -150,7 +151,10 @@ fn has_only_waited(before: Before<'_>, master: &str) -> bool {
     };
     let claims = [&observed.claim, &observed.database_claim];
     let managed = status.managed_resources.as_ref();
-    status.first_ready_time.is_none()
+    let restore = status.restore.as_ref().and_then(|r| r.uid.as_ref());
+    restore.is_some()
+        && status.adopted.is_none()
+        && status.first_ready_time.is_none()
         && managed.is_some_and(|m| !m.secrets.iter().any(|s| s == master))
         && claims.into_iter().flatten().all(younger)
 }
@@ -226,14 +230,25 @@ mod tests {
 
     #[test]
     fn a_master_key_is_made_beside_volumes_only_if_they_are_its_own_and_it_never_had_one() {
-        let waited = || json!({"managedResources": {"persistentVolumeClaim": "shop-data", "secrets": ["shop-connections"]}});
+        let waited = || {
+            json!({"restore": {"name": "shop-x", "uid": "r-1"},
+                "managedResources": {"persistentVolumeClaim": "shop-data", "secrets": ["shop-connections"]}})
+        };
         assert!(has_only_waited(waited(), "2026-11-23T10:00:00Z"));
         // Somebody's data from before, which another key may have encrypted.
         assert!(!has_only_waited(waited(), "2026-11-23T09:59:59Z"));
         // A status that was lost tells nothing.
         assert!(!has_only_waited(json!({}), "2026-11-23T10:00:01Z"));
-        let had = json!({"managedResources": {"secrets": ["shop-secrets-master-key"]}});
+        let mut had = waited();
+        had["managedResources"]["secrets"] = json!(["shop-secrets-master-key"]);
         assert!(!has_only_waited(had, "2026-11-23T10:00:01Z"));
+        // The earlier operator made volumes too, and told of no keys.
+        let mut earlier = waited();
+        earlier["restore"] = json!(null);
+        assert!(!has_only_waited(earlier, "2026-11-23T10:00:01Z"));
+        let mut adopted = waited();
+        adopted["adopted"] = json!({"from": "paperclip-operator"});
+        assert!(!has_only_waited(adopted, "2026-11-23T10:00:01Z"));
         let mut served = waited();
         served["firstReadyTime"] = json!("2026-11-23T10:05:00Z");
         assert!(!has_only_waited(served, "2026-11-23T10:00:01Z"));
