@@ -4,13 +4,18 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Cluster;
 
-/// A place in the log: what comes later is counted from here.
+/// A place in the log and the time: what comes in later is counted from here. The place alone would not do: who watches may see a change before
+/// the line about it is written.
 #[derive(Debug, Clone, Copy)]
-pub struct AuditMark(u64);
+pub struct AuditMark {
+    place: u64,
+    time: Timestamp,
+}
 
 /// One finished request.
 #[derive(Debug, Clone, Deserialize)]
@@ -88,18 +93,25 @@ impl Cluster {
     pub fn audit_mark(&self) -> Result<AuditMark> {
         let metadata = std::fs::metadata(self.layout.audit_log())
             .context("this cluster has no audit log (start it with --audit)")?;
-        Ok(AuditMark(metadata.len()))
+        Ok(AuditMark {
+            place: metadata.len(),
+            time: Timestamp::now(),
+        })
     }
 
-    /// Finished requests after the mark.
+    /// Finished requests that came in after the mark.
     pub fn audit_since(&self, mark: AuditMark) -> Result<Vec<AuditEvent>> {
         let mut file = File::open(self.layout.audit_log())
             .context("this cluster has no audit log (start it with --audit)")?;
-        file.seek(SeekFrom::Start(mark.0))?;
+        file.seek(SeekFrom::Start(mark.place))?;
         let mut events = Vec::new();
         for line in BufReader::new(file).lines() {
             // The last line may be half written.
-            if let Ok(event) = serde_json::from_str(&line?) {
+            let Ok(event) = serde_json::from_str::<AuditEvent>(&line?) else {
+                continue;
+            };
+            let received = event.request_received_timestamp.parse::<Timestamp>();
+            if received.is_ok_and(|received| received >= mark.time) {
                 events.push(event);
             }
         }

@@ -396,7 +396,8 @@ impl<'a> Estate<'a> {
             "--timeout=60s",
         ];
         self.namespace.kubectl(&arguments).await?;
-        wait_for("what belonged to the Instance to go", LONG, async || {
+        // By Kubernetes' own collector, which in a cluster that has just started may not know our kinds yet.
+        wait_for("what belonged to the Instance to go", 3 * LONG, async || {
             let left = self
                 .list("statefulset,service,serviceaccount,networkpolicy,job,cronjob,paperclipdatabase,ingress,poddisruptionbudget")
                 .await?;
